@@ -174,7 +174,7 @@ class Settings:
         if values["environment"] == "production":
             values["trusted_hosts"] = values["trusted_hosts"] or (urlsplit(values["base_url"]).hostname,)
         problems += [*_unknown(environ), *_unset_in_production(values, environ)]
-        wrong = {problem.name for problem in problems}
+        wrong = {problem.name.removesuffix("_FILE") for problem in problems}
         together = [problem for rule in RULES for problem in rule(cls(**values))]
         # A rule that mentions a setting which could not be read speaks of a value that nobody chose.
         problems += [problem for problem in together if not any(name in str(problem) for name in wrong)]
