@@ -1,0 +1,1 @@
+"""What everything else may use and what itself uses nothing: errors, time, numbers, segments."""

@@ -1,0 +1,199 @@
+"""The database: one base class, one way to build an engine, one way to read and one to write."""
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import DeclarativeBase, Session
+
+T = TypeVar("T")
+POSTGRESQL_RETRY = {"40001", "40P01"}  # serialization failure, deadlock
+MYSQL_RETRY = {(1020,), (1205,), (1213,)}  # changed since read, lock wait timeout, deadlock
+SQLITE_BUSY = {5, 6, 261, 517}  # busy, locked, recovery, snapshot
+TRIES = 4  # the first and three more
+DRIVERS = {
+    "postgres": "postgresql+psycopg",
+    "postgresql": "postgresql+psycopg",
+    "mysql": "mysql+pymysql",
+    "mariadb": "mariadb+pymysql",
+}
+MYSQL_CONNECT = {"connect_timeout": 5, "charset": "utf8mb4", "init_command": "SET time_zone = '+00:00'"}
+BigId = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+"""Integer keys that SQLite can count up by itself."""
+
+
+class Base(DeclarativeBase):
+    """All tables, with one naming rule for their constraints."""
+
+    metadata = sa.MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class UtcDateTime(sa.types.TypeDecorator[datetime]):
+    """An aware UTC datetime, to the microsecond, on every database."""
+
+    impl = sa.DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
+        """PostgreSQL knows zones; MySQL needs to be asked for microseconds; SQLite stores text."""
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(sa.DateTime(timezone=True))
+        if dialect.name in ("mysql", "mariadb"):
+            return dialect.type_descriptor(mysql.DATETIME(fsp=6))
+        return dialect.type_descriptor(sa.DateTime())
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        """Refuse a time without a zone: nobody could tell which moment is meant."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"a time without a zone: {value!r}")
+        value = value.astimezone(UTC)
+        return value if dialect.name == "postgresql" else value.replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        """Give every time its zone back."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def table_of(model: type[Base]) -> sa.Table:
+    """Return a model's table, for statements that need no objects."""
+    table = model.__table__
+    assert isinstance(table, sa.Table)  # noqa: S101 - every model here is a plain table
+    return table
+
+
+def changed(session: Session, statement: sa.Update | sa.Delete, parameters: Any = None) -> int:
+    """Execute an UPDATE or DELETE and return how many rows it met."""
+    result = session.execute(statement, parameters)
+    assert isinstance(result, sa.CursorResult)  # noqa: S101 - these statements have no other
+    return result.rowcount
+
+
+def insert_row(session: Session, table: sa.Table, values: dict[str, Any]) -> int:
+    """Insert one row and return its integer key."""
+    result = session.execute(sa.insert(table).values(values))
+    assert isinstance(result, sa.CursorResult)  # noqa: S101 - an INSERT has no other
+    (key,) = result.inserted_primary_key or (0,)
+    return int(key)
+
+
+def normalise_url(url: str) -> str:
+    """Name the installed driver, and make a relative SQLite path absolute (libraries disagree about those)."""
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return url
+    scheme = DRIVERS.get(scheme, scheme)
+    if scheme == "sqlite" and rest not in ("", "/", "/:memory:"):
+        path, question, query = rest.removeprefix("/").partition("?")
+        rest = f"/{Path(path).absolute()}{question}{query}"
+    return f"{scheme}://{rest}"
+
+
+def build_engine(url: str, *, pool_size: int = 5) -> sa.Engine:
+    """Build the engine for `url`, with the isolation, pragmas and pool that this program needs."""
+    url = normalise_url(url)
+    name = sa.make_url(url).get_backend_name()
+    if name == "sqlite":
+        engine = sa.create_engine(url, connect_args={"timeout": 10, "isolation_level": None}, hide_parameters=True)
+        sa.event.listen(engine, "connect", _set_pragmas)
+        sa.event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    options: dict[str, Any] = {
+        "isolation_level": "READ COMMITTED",
+        "pool_pre_ping": True,
+        "pool_size": pool_size,
+        "hide_parameters": True,  # numbers and texts do not belong in an error's message
+    }
+    if name == "postgresql":
+        connect = {"connect_timeout": 5, "application_name": "smsqueue"}
+        return sa.create_engine(url, connect_args=connect, **options)
+    return sa.create_engine(url, connect_args=MYSQL_CONNECT, **options)
+
+
+def _set_pragmas(connection: Any, _record: Any) -> None:
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    # A transaction that reads and then writes fails at once when another has written in between:
+    # what is going to write takes the write lock first.
+    immediate = connection.get_execution_options().get("immediate", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+
+def is_worth_repeating(error: DBAPIError) -> bool:
+    """Say whether the database asked for the whole transaction to be tried again (deadlock, busy, serialization)."""
+    original: Any = error.orig
+    if getattr(original, "sqlstate", None) in POSTGRESQL_RETRY:
+        return True
+    if getattr(original, "sqlite_errorcode", None) in SQLITE_BUSY:
+        return True
+    return original is not None and original.args[:1] in MYSQL_RETRY
+
+
+def is_away(error: BaseException) -> bool:
+    """Say whether the database could not be reached or the connection broke (as opposed to a wrong statement)."""
+    if not isinstance(error, DBAPIError):
+        return False
+    return error.connection_invalidated or isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError)
+
+
+class Database:
+    """An engine with the two ways to use it: `reading()` and `write(use_case)`."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self.engine = engine
+        self._writing = engine.execution_options(immediate=True)
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """Open a session for reading; nothing done in it is kept."""
+        with Session(self.engine) as session:
+            yield session
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Session]:
+        """Open a session that sees one moment of the database, however long it reads."""
+        engine = self.engine
+        if engine.dialect.name != "sqlite":
+            engine = engine.execution_options(isolation_level="REPEATABLE READ")
+        with Session(engine) as session:
+            yield session
+
+    def write(self, use_case: Callable[[Session], T]) -> T:
+        """Run `use_case` in one transaction and commit it; repeat the whole when the database asks for that.
+
+        `use_case` may run several times: network calls, mails and files do not belong in it.
+        """
+        for attempt in range(1, TRIES + 1):
+            try:
+                with Session(self._writing, expire_on_commit=False) as session, session.begin():
+                    return use_case(session)
+            except DBAPIError as error:
+                if attempt == TRIES or not is_worth_repeating(error):
+                    raise
+                time.sleep(random.uniform(0.01, 0.05) * 2**attempt)  # noqa: S311 - jitter, not a secret
+        raise AssertionError("unreachable")
+
+    def dispose(self) -> None:
+        """Close all pooled connections."""
+        self.engine.dispose()

@@ -1,0 +1,124 @@
+"""Campaigns: a text for one or many recipients, from draft to closed."""
+
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID, uuid4
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, deferred, mapped_column
+
+from smsqueue.core.clock import now
+from smsqueue.db import Base, BigId, UtcDateTime
+from smsqueue.models.recipients import State
+
+
+class Kind(StrEnum):
+    """How a campaign was made."""
+
+    SINGLE = "single"
+    BULK = "bulk"
+
+
+class Status(StrEnum):
+    """Where a campaign stands; pending to failed as `docs/document-map.md` defines them."""
+
+    DRAFT = "draft"
+    PENDING = "pending"
+    PROCESSING = "processing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class Upload(Base):
+    """A recipients' file or pasted list, kept while its draft is, so that nothing need be chosen twice."""
+
+    __tablename__ = "sms_uploads"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    uuid: Mapped[UUID] = mapped_column(sa.Uuid, unique=True, default=uuid4)
+    team_id: Mapped[int] = mapped_column(sa.ForeignKey("teams.id"))
+    filename: Mapped[str] = mapped_column(sa.String(255))
+    """Empty when the recipients were pasted."""
+    content: Mapped[bytes] = deferred(mapped_column(sa.LargeBinary(16_000_000)))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now, index=True)
+
+
+class Campaign(Base):
+    """One text to one or many recipients, its price, its counts and how it went."""
+
+    __tablename__ = "sms_campaigns"
+    __table_args__ = (
+        sa.Index("ix_sms_campaigns_team", "team_id", "id"),
+        sa.Index("ix_sms_campaigns_status", "status", "finished_at"),
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    uuid: Mapped[UUID] = mapped_column(sa.Uuid, unique=True, default=uuid4)
+    team_id: Mapped[int] = mapped_column(sa.ForeignKey("teams.id"))
+    user_id: Mapped[int] = mapped_column(sa.ForeignKey("users.id"))
+    kind: Mapped[str] = mapped_column(sa.String(6))
+    name: Mapped[str] = mapped_column(sa.String(100))
+    text: Mapped[str] = mapped_column(sa.Text)
+    status: Mapped[str] = mapped_column(sa.String(10), default=Status.DRAFT)
+    error: Mapped[str | None] = mapped_column(sa.String(500))
+
+    upload_id: Mapped[int | None] = mapped_column(sa.ForeignKey(Upload.id, ondelete="SET NULL"))
+    column: Mapped[int] = mapped_column(sa.Integer, default=0)
+    """Which column of the upload holds the numbers, from 0."""
+    token: Mapped[str | None] = mapped_column(sa.String(64), unique=True)
+    """The confirm token: whoever posts it launches this campaign, once."""
+    checked_rows: Mapped[int] = mapped_column(default=0)
+    rows: Mapped[int] = mapped_column(default=0)
+    """How many rows the upload has; all are checked when `checked_at` is set."""
+    checked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    bad: Mapped[int] = mapped_column(default=0)
+    duplicates: Mapped[int] = mapped_column(default=0)
+
+    total: Mapped[int] = mapped_column(default=0)
+    segments: Mapped[int] = mapped_column(default=0)
+    price: Mapped[int] = mapped_column(sa.BigInteger, default=0)
+    charged: Mapped[int] = mapped_column(sa.BigInteger, default=0)
+    returned: Mapped[int] = mapped_column(sa.BigInteger, default=0)
+    queued: Mapped[int] = mapped_column(default=0)
+    sending: Mapped[int] = mapped_column(default=0)
+    sent: Mapped[int] = mapped_column(default=0)
+    delivered: Mapped[int] = mapped_column(default=0)
+    undelivered: Mapped[int] = mapped_column(default=0)
+    failed: Mapped[int] = mapped_column(default=0)
+    unknown: Mapped[int] = mapped_column(default=0)
+    cancelled: Mapped[int] = mapped_column(default=0)
+    expired: Mapped[int] = mapped_column(default=0)
+    suppressed: Mapped[int] = mapped_column(default=0)
+    gave_up: Mapped[int] = mapped_column(default=0)
+    """How many slices spent their tries."""
+
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    confirmed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    valid_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many recipients are in each state."""
+        return {state.value: getattr(self, state.value) for state in State}
+
+    @property
+    def done(self) -> int:
+        """How many recipients need nothing more from us; unknown ones count as done."""
+        return self.total - self.queued - self.sending
+
+
+class SkippedRow(Base):
+    """A row of the upload that is not sent to, with the cell as typed and the reason."""
+
+    __tablename__ = "sms_skipped_rows"
+    __table_args__ = (sa.Index("ix_sms_skipped_rows_campaign", "campaign_id", "source_row"),)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    campaign_id: Mapped[int] = mapped_column(sa.ForeignKey(Campaign.id, ondelete="CASCADE"))
+    source_row: Mapped[int] = mapped_column(sa.Integer)
+    duplicate: Mapped[bool] = mapped_column(default=False)
+    cell: Mapped[str] = mapped_column(sa.String(200))
+    problem: Mapped[str] = mapped_column(sa.String(500))

@@ -1,0 +1,84 @@
+"""Recipients: one message to one number each, and every attempt made to send it."""
+
+from datetime import datetime
+from enum import StrEnum
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, mapped_column
+
+from smsqueue.db import Base, BigId, UtcDateTime
+
+
+class State(StrEnum):
+    """What became of a recipient."""
+
+    QUEUED = "queued"
+    SENDING = "sending"
+    SENT = "sent"
+    DELIVERED = "delivered"
+    UNDELIVERED = "undelivered"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    SUPPRESSED = "suppressed"
+
+
+OPEN = (State.QUEUED, State.SENDING)
+"""Still to be sent, or being sent."""
+HELD = (State.QUEUED, State.SENDING, State.UNKNOWN)
+"""States whose price lies in the campaign's escrow."""
+ACCEPTED = (State.SENT, State.DELIVERED, State.UNDELIVERED)
+"""The gateway took the message: paid for."""
+CREDITED = (State.FAILED, State.CANCELLED, State.EXPIRED, State.SUPPRESSED)
+"""Surely not taken: credited back."""
+
+
+class Recipient(Base):
+    """One row of a campaign; `row` counts from 1 without gaps, `source_row` is the spreadsheet's."""
+
+    __tablename__ = "sms_recipients"
+    __table_args__ = (sa.UniqueConstraint("campaign_id", "row"),)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    campaign_id: Mapped[int] = mapped_column(sa.ForeignKey("sms_campaigns.id"))
+    row: Mapped[int] = mapped_column(sa.Integer)
+    source_row: Mapped[int] = mapped_column(sa.Integer)
+    number: Mapped[str] = mapped_column(sa.String(16))
+    text: Mapped[str | None] = mapped_column(sa.Text)
+    """This recipient's own text; NULL when all get the campaign's."""
+    encoding: Mapped[str] = mapped_column(sa.String(5))
+    segments: Mapped[int] = mapped_column(sa.SmallInteger)
+    price: Mapped[int] = mapped_column(sa.Integer)
+    state: Mapped[str] = mapped_column(sa.String(11), default=State.QUEUED)
+    attempts: Mapped[int] = mapped_column(sa.SmallInteger, default=0)
+    not_before: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """After a refusal for now: not to be tried again earlier than this."""
+    error: Mapped[str | None] = mapped_column(sa.String(300))
+    code: Mapped[str | None] = mapped_column(sa.String(40))
+    settlement_id: Mapped[int | None] = mapped_column(sa.BigInteger)
+    """The ledger transaction that moved this recipient's price out of escrow."""
+    updated_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class Attempt(Base):
+    """One call to a gateway: written before the call as `sending`, and again with what came of it."""
+
+    __tablename__ = "sms_attempts"
+    __table_args__ = (sa.UniqueConstraint("recipient_id", "number"),)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    recipient_id: Mapped[int] = mapped_column(sa.ForeignKey(Recipient.id))
+    number: Mapped[int] = mapped_column(sa.SmallInteger)
+    reference: Mapped[str] = mapped_column(sa.String(40), unique=True)
+    """Ours; goes to the gateway with the message."""
+    worker_id: Mapped[int | None] = mapped_column(sa.BigInteger)
+    claim_token: Mapped[str] = mapped_column(sa.String(32))
+    gateway: Mapped[str] = mapped_column(sa.String(20))
+    outcome: Mapped[str] = mapped_column(sa.String(10), default="sending")
+    """sending, unknown, sent, rejected or deferred."""
+    gateway_reference: Mapped[str | None] = mapped_column(sa.String(100))
+    code: Mapped[str | None] = mapped_column(sa.String(40))
+    reason: Mapped[str | None] = mapped_column(sa.String(300))
+    started_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -1,0 +1,1 @@
+"""A job queue in database tables: rows, time and processes, and nothing of what the jobs are about."""

@@ -1,0 +1,51 @@
+"""A job as data: what producers make, what a payload holds."""
+
+import json
+from dataclasses import asdict, dataclass, fields
+from typing import Any, ClassVar, Self
+
+from smsqueue.core.errors import SmsQueueError
+
+
+class BadPayload(SmsQueueError):
+    """A payload that does not fit its job's class."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How a job is run: tries, seconds between them, seconds a run may take, and whether repeating does harm."""
+
+    tries: int = 1
+    backoff: tuple[float, ...] = (0,)
+    timeout_seconds: float = 60
+    repeatable: bool = False
+    """True lets finished runs be recorded in batches: a crash may then repeat some of them."""
+
+    def delay(self, attempts: int) -> float:
+        """Return the seconds to wait after the given number of attempts; the last value repeats."""
+        return self.backoff[min(attempts, len(self.backoff)) - 1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """The root of all jobs: a frozen dataclass whose fields are ids, and whose class says where it waits.
+
+    A smaller priority goes first. `policy` None means: as the worker's options say.
+    """
+
+    kind: ClassVar[str]
+    queue: ClassVar[str] = "default"
+    priority: ClassVar[int] = 0
+    version: ClassVar[int] = 1
+    policy: ClassVar[Policy | None] = None
+
+    def to_payload(self) -> str:
+        """Return the versioned JSON that `jobs.payload` holds."""
+        return json.dumps({"kind": self.kind, "version": self.version, "data": asdict(self)})
+
+    @classmethod
+    def from_data(cls, data: dict[str, Any]) -> Self:
+        """Build the job from a payload's data; raise BadPayload when the fields differ."""
+        if set(data) != {field.name for field in fields(cls)}:
+            raise BadPayload(f"{cls.kind} needs the fields {[f.name for f in fields(cls)]}, found {sorted(data)}")
+        return cls(**data)

@@ -1,0 +1,203 @@
+"""The parent of a worker process: starts it, watches its clock, replaces it, and takes it down in good order.
+
+The parent has one thread and starts workers by exec, never by fork. It opens a connection only for an action.
+"""
+
+import os
+import select
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from smsqueue.db import Database
+from smsqueue.queue import workers
+from smsqueue.queue.claim import Claim
+from smsqueue.queue.dispatch import jobs
+from smsqueue.queue.events import emit
+from smsqueue.queue.registry import Registry
+from smsqueue.queue.runner import give_up, put_back
+from smsqueue.queue.stops import Stops
+from smsqueue.queue.workers import steady
+
+PIPES = "SMSQUEUE_WORKER_PIPES"
+"""The environment variable by which a worker finds the pipes to its parent."""
+SECOND_SIGNAL_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 30.0
+SETTLED_SECONDS = 60.0
+"""A worker that lived this long did not die at once."""
+
+
+class TimedOut(Exception):
+    """A job ran longer than it may."""
+
+
+@dataclass
+class Child:
+    """One worker process and what it last said of itself."""
+
+    process: subprocess.Popen[bytes]
+    said: int
+    lifeline: int
+    born: float = field(default_factory=steady)
+    worker_id: int | None = None
+    job: tuple[int, str] | None = None
+    """Id and claim token of the job that runs."""
+    deadline: float | None = None
+    _rest: bytes = b""
+
+    def listen(self) -> None:
+        """Read what the worker wrote: `worker ID`, `job ID TOKEN TIMEOUT` or `idle`."""
+        *lines, self._rest = (self._rest + os.read(self.said, 65536)).split(b"\n")
+        for line in lines:
+            self._understand(line.decode().split())
+
+    def _understand(self, words: list[str]) -> None:
+        self.job = self.deadline = None
+        if words[0] == "worker":
+            self.worker_id = int(words[1])
+        elif words[0] == "job":
+            self.job = (int(words[1]), words[2])
+            self.deadline = steady() + float(words[3]) if float(words[3]) else None
+
+    def close(self) -> int:
+        """Wait for the process to end, close the pipes, return its exit code."""
+        code = self.process.wait()
+        os.close(self.said)
+        os.close(self.lifeline)
+        return code
+
+
+class Supervisor:
+    """Keeps one worker process running until it ends by itself or a signal asks for the end."""
+
+    def __init__(
+        self, command: Sequence[str], database: Database, registry: Registry, *, grace: float, stops: Stops
+    ) -> None:
+        self.command, self.database, self.registry = list(command), database, registry
+        self.grace, self.stops = grace, stops
+        self._deaths = 0
+
+    def run(self) -> int:
+        """Return the worker's exit code once there is nothing to replace."""
+        while True:
+            child = self._start()
+            code = self._watch(child)
+            if code >= 0 or self.stops.reason:
+                return max(code, 0) if self.stops.reason else code
+            if self._pause(child):
+                return 0
+
+    def _start(self) -> Child:
+        said, says = os.pipe()
+        alive, lifeline = os.pipe()
+        environment = {**os.environ, PIPES: f"{says},{alive}"}
+        process = subprocess.Popen(self.command, pass_fds=(says, alive), env=environment)  # noqa: S603 - our own command line
+        os.close(says)
+        os.close(alive)
+        return Child(process, said, lifeline)
+
+    def _watch(self, child: Child) -> int:
+        """Follow one worker to its end; a negative code means that it was killed."""
+        forced: float | None = None
+        while child.process.poll() is None:
+            if self.stops.reason and forced is None:
+                child.process.terminate()
+                forced = steady() + self.grace
+            self._wait(child, forced)
+            if forced and (steady() > forced or self._insists(forced)):
+                child.process.kill()
+            elif child.deadline and steady() > child.deadline:
+                self._end_overdue(child)
+        code = child.close()
+        if code < 0 or code == 1:
+            self._bury(child, f"exit code {code}")
+        return code
+
+    def _wait(self, child: Child, forced: float | None) -> None:
+        limits = [limit - steady() for limit in (forced, child.deadline) if limit is not None]
+        signals = self.stops.fileno()
+        readable, _, _ = select.select([child.said, signals], [], [], max(0.0, min([0.5, *limits])))
+        if child.said in readable:
+            child.listen()
+        if signals in readable:
+            self.stops.take()
+
+    def _insists(self, forced: float) -> bool:
+        # Terminals and service managers signal the whole group, often twice: a second wish counts after a second.
+        late = steady() > forced - self.grace + SECOND_SIGNAL_SECONDS
+        if not late:
+            self.stops.signals = min(self.stops.signals, 1)
+        return late and self.stops.signals > 1
+
+    def _end_overdue(self, child: Child) -> None:
+        child.process.kill()
+        child.process.wait()
+        job, child.deadline = child.job, None
+        if job:
+            self._try(lambda: self._record_timeout(*job))
+
+    def _record_timeout(self, job_id: int, token: str) -> None:
+        held = self.database.write(lambda session: _find(session, job_id, token))
+        if held is None:
+            return
+        policy = self.registry.policy(held.kind)
+        reason = f"TimedOut: stopped after {policy.timeout_seconds:g} s"
+        if policy.tries and held.attempts >= policy.tries:
+            give_up(self.database, self.registry, held, reason, reason)
+        else:
+            put_back(self.database, held, policy.delay(held.attempts), spent=True, reason=reason)
+
+    def _bury(self, child: Child, reason: str) -> None:
+        """Free at once what a dead worker held; only the job that ran has spent a try."""
+        worker_id, current = child.worker_id, child.job[0] if child.job else None
+        if worker_id is None:
+            return
+
+        def bury(session: Session) -> None:
+            unbegun = sa.update(jobs).where(jobs.c.worker_id == worker_id, jobs.c.id != (current or 0))
+            session.execute(unbegun.values(attempts=jobs.c.attempts - 1))
+            workers.bury(session, [worker_id], reason)
+
+        self._try(lambda: self.database.write(bury))
+        emit("worker.died", worker_id=worker_id, reason=reason)
+
+    def _try(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except DBAPIError as error:  # the lease will run out instead
+            emit("database.away", worker_id=None, reason=type(error).__name__)
+        finally:
+            self.database.dispose()
+
+    def _pause(self, child: Child) -> bool:
+        """Wait longer each time a worker dies soon after its start; True when the wish to stop came meanwhile."""
+        self._deaths = 0 if steady() - child.born > SETTLED_SECONDS else self._deaths + 1
+        pause = 0.0 if self._deaths <= 1 else min(LONGEST_PAUSE_SECONDS, 0.25 * 2**self._deaths)
+        emit("worker.replaced", worker_id=child.worker_id, pause=pause)
+        return self.stops.wait(pause)
+
+
+def _find(session: Session, job_id: int, token: str) -> Claim | None:
+    columns = (jobs.c.id, jobs.c.uuid, jobs.c.queue, jobs.c.kind, jobs.c.payload, jobs.c.attempts, jobs.c.priority)
+    row = session.execute(sa.select(*columns).where(jobs.c.id == job_id, jobs.c.claim_token == token)).first()
+    return Claim(*row, token=token) if row else None
+
+
+class ParentLink:
+    """The worker's end of the pipes to its parent."""
+
+    def __init__(self, value: str) -> None:
+        self._says, self.lifeline = (int(number) for number in value.split(","))
+
+    def registered(self, worker_id: int) -> None:
+        """Tell the parent who we are."""
+        os.write(self._says, b"worker %d\n" % worker_id)
+
+    def started(self, held: Claim | None, timeout_seconds: float) -> None:
+        """Tell the parent which job begins, or that none runs."""
+        line = f"job {held.id} {held.token} {timeout_seconds:g}\n" if held else "idle\n"
+        os.write(self._says, line.encode())

@@ -1,0 +1,81 @@
+"""Worker processes as rows: registering, beating, and telling the dead from the living."""
+
+import os
+import socket
+import time
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from smsqueue.db import changed, insert_row, table_of
+from smsqueue.queue.claim import free_jobs_of
+from smsqueue.queue.dialects import locking, now_us
+from smsqueue.queue.dispatch import SECOND
+from smsqueue.queue.models import WorkerRow
+
+workers = table_of(WorkerRow)
+# A clock that goes on while the process is stopped (and the machine asleep, where the system has such a clock).
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def steady() -> float:
+    """Seconds on a clock that nobody can set and that runs while this process is stopped."""
+    return time.clock_gettime(_CLOCK)
+
+
+def register(session: Session, queues: Sequence[str], lease_seconds: float) -> int:
+    """Write down this process as a worker and return its id."""
+    values = {
+        "host": socket.gethostname()[:100],
+        "pid": os.getpid(),
+        "queues": ",".join(queues)[:500],
+        "state": "running",
+        "jobs_done": 0,
+        "started_at": now_us(),
+        "heartbeat_at": now_us(),
+        "expires_at": now_us() + round(lease_seconds * SECOND),
+    }
+    return insert_row(session, workers, values)
+
+
+def beat(session: Session, worker_id: int, lease_seconds: float, jobs_done: int) -> bool:
+    """Renew the lease on everything this worker holds; False: it was declared lost and holds nothing any more."""
+    statement = (
+        sa.update(workers)
+        .where(workers.c.id == worker_id, workers.c.state == "running")
+        .values(heartbeat_at=now_us(), expires_at=now_us() + round(lease_seconds * SECOND), jobs_done=jobs_done)
+    )
+    return changed(session, statement) == 1
+
+
+def sign_off(session: Session, worker_id: int, reason: str, jobs_done: int) -> None:
+    """Write down that this worker stopped, and why; what it still held is free at once."""
+    session.execute(
+        sa.update(workers)
+        .where(workers.c.id == worker_id, workers.c.state == "running")
+        .values(state="stopped", stop_reason=reason[:60], jobs_done=jobs_done, expires_at=now_us())
+    )
+    free_jobs_of(session, [worker_id])
+
+
+def bury_expired(session: Session) -> list[int]:
+    """Declare workers lost whose lease ran out, free their jobs, and return their ids."""
+    expired = sa.select(workers.c.id).where(workers.c.state == "running", workers.c.expires_at < now_us())
+    dead = list(session.execute(locking(expired, session.get_bind().dialect)).scalars())
+    if dead:
+        bury(session, dead, "lease ran out")
+    return dead
+
+
+def bury(session: Session, worker_ids: Sequence[int], reason: str) -> int:
+    """Declare these workers lost and free their jobs; return how many jobs that were."""
+    lost = sa.update(workers).where(workers.c.id.in_(worker_ids), workers.c.state == "running")
+    session.execute(lost.values(state="lost", stop_reason=reason[:60]))
+    return free_jobs_of(session, worker_ids)
+
+
+def find_running(session: Session, pid: int) -> int | None:
+    """Return the id of the worker that runs as `pid` on this host."""
+    mine = (workers.c.pid == pid, workers.c.host == socket.gethostname()[:100], workers.c.state == "running")
+    return session.execute(sa.select(workers.c.id).where(*mine).order_by(workers.c.id.desc())).scalars().first()
