@@ -1,0 +1,1 @@
+"""Contracts with ourselves: size, imports, packaging, documentation, static files."""
