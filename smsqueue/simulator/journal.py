@@ -3,11 +3,14 @@
 import asyncio
 import json
 import os
+import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
+Waiting = tuple[bytes, asyncio.Future[None]]
+ENCODE = json.JSONEncoder(separators=(",", ":")).encode
 KEYS = frozenset({"time", "reference", "to", "attempt", "segments"})
 
 
@@ -30,9 +33,8 @@ class Journal:
             self._refused, _ = _open_whole(self.refused_path)
         except OSError as error:
             raise BadLog(f"The log {path} cannot be written ({error.strerror}): choose another with --log.") from error
-        self._waiting: list[tuple[bytes, asyncio.Future[None]]] = []
-        self._commit: asyncio.Task[None] | None = None
-        self._thread = ThreadPoolExecutor(1, "journal")
+        self._waiting: SimpleQueue[Waiting | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
 
     def taken(self) -> Iterator[dict[str, Any]]:
         """The lines of messages taken, oldest first."""
@@ -45,10 +47,11 @@ class Journal:
     async def take(self, entry: dict[str, Any]) -> None:
         """Return when the line is on the disk; raise OSError when it is surely not in the file."""
         loop = asyncio.get_running_loop()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._commit_groups, args=(loop,), name="journal")
+            self._thread.start()
         stored = loop.create_future()
-        self._waiting.append((_line(entry), stored))
-        if self._commit is None:
-            self._commit = loop.create_task(self._commit_groups())
+        self._waiting.put((_line(entry), stored))
         await stored
 
     def refuse(self, entry: dict[str, Any]) -> None:
@@ -57,35 +60,39 @@ class Journal:
 
     def close(self) -> None:
         """Close both files; what was taken is already on the disk."""
-        self._thread.shutdown()
+        if self._thread:
+            self._waiting.put(None)
+            self._thread.join()
         os.close(self._taken)
         os.close(self._refused)
 
-    async def _commit_groups(self) -> None:
-        loop = asyncio.get_running_loop()
-        while self._waiting:
-            group, self._waiting = self._waiting, []
-            try:
-                await loop.run_in_executor(self._thread, self._write, b"".join(line for line, _ in group))
-            except OSError as error:
-                _settle(group, error)
-            else:
-                _settle(group, None)
-        self._commit = None
+    def _commit_groups(self, loop: asyncio.AbstractEventLoop) -> None:
+        """The thread that writes and syncs: everything that has queued up meanwhile in one go."""
+        goes_on = True
+        while goes_on:
+            waiting = [self._waiting.get()]
+            while not self._waiting.empty():
+                waiting.append(self._waiting.get())
+            group = [each for each in waiting if each]
+            goes_on = len(group) == len(waiting)
+            error = self._write(b"".join(line for line, _ in group))
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(_settle, group, error)
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, data: bytes) -> OSError | None:
         try:
             view = memoryview(data)
             while view:
                 view = view[os.write(self._taken, view) :]
             os.fsync(self._taken)
-        except OSError:
+        except OSError as error:
             os.ftruncate(self._taken, self._size)  # half a group would be read as taken
-            raise
+            return error
         self._size += len(data)
+        return None
 
 
-def _settle(group: list[tuple[bytes, asyncio.Future[None]]], error: OSError | None) -> None:
+def _settle(group: list[Waiting], error: OSError | None) -> None:
     for _, stored in group:
         if stored.done():
             continue
@@ -96,7 +103,7 @@ def _settle(group: list[tuple[bytes, asyncio.Future[None]]], error: OSError | No
 
 
 def _line(entry: dict[str, Any]) -> bytes:
-    return json.dumps(entry, separators=(",", ":")).encode() + b"\n"
+    return ENCODE(entry).encode() + b"\n"
 
 
 def _open_whole(path: Path) -> tuple[int, int]:

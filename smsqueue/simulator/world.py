@@ -79,6 +79,8 @@ class World:
         self.taken: dict[str, Taken] = {}
         self._calls: dict[str, int] = {}
         self._random = random.Random(seed)  # noqa: S311  # dice, no secret
+        self._run = uuid.uuid4().hex[:12]
+        self._count = 0
         self._tokens = 0.0
         self._filled = 0.0
 
@@ -114,7 +116,8 @@ class World:
 
     def take(self, message: Message) -> Taken:
         """Remember a message as taken, under a new id of the gateway."""
-        taken = self.taken[message.reference] = Taken(uuid.uuid4().hex, message.segments, time.time())
+        self._count += 1
+        taken = self.taken[message.reference] = Taken(f"{self._run}-{self._count}", message.segments, time.time())
         return taken
 
     def forget(self, message: Message, taken: Taken) -> None:
