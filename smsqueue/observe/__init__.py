@@ -1,0 +1,1 @@
+"""What can be seen from outside while everything runs: the words for events."""

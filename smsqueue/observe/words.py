@@ -1,0 +1,62 @@
+"""The words for each event. An event without words is written as its facts."""
+
+import logging
+from string import Formatter
+from typing import Any
+
+DEBUG, INFO, WARNING, ERROR = logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR
+
+WORDS: dict[str, tuple[int, str]] = {
+    "worker.started": (INFO, "worker {worker_id} started for the queues {queues}"),
+    "worker.stopped": (INFO, "worker {worker_id} stopped after {jobs} jobs: {reason}"),
+    "worker.lost": (ERROR, "worker {worker_id} was taken for dead; it starts anew under another number"),
+    "worker.buried": (WARNING, "worker {worker_id} is dead; its jobs are free again"),
+    "worker.killed": (ERROR, "worker process {pid} was killed: {reason}"),
+    "heartbeat.missed": (WARNING, "worker {worker_id} could not renew its lease: {reason}"),
+    "jobs.claimed": (INFO, "worker {worker_id} claimed the jobs {ids}"),
+    "jobs.finished": (INFO, "worker {worker_id} finished {count} jobs ({kind})"),
+    "job.claimed": (INFO, "job {job_id} ({kind}) claimed"),
+    "job.finished": (INFO, "job {job_id} ({kind}) finished after {seconds} s"),
+    "job.batched": (DEBUG, "job {job_id} ({kind}) finished"),
+    "job.released": (INFO, "job {job_id} ({kind}) waits for {seconds} s: {reason}"),
+    "job.failed": (ERROR, "job {job_id} ({kind}) failed after {attempts} tries: {reason}"),
+    "job.lost": (WARNING, "job {job_id} ({kind}) is held by another worker by now; nothing was recorded"),
+    "campaign.started": (INFO, "campaign {campaign_id} started"),
+    "campaign.ended": (INFO, "campaign {campaign_id} ended: {status}"),
+    "window.sent": (INFO, "campaign {campaign_id}: outcomes recorded"),
+    "database.away": (ERROR, "worker {worker_id} cannot reach the database: {reason}"),
+    "database.back": (WARNING, "worker {worker_id} reaches the database again"),
+}
+
+
+def level_of(event: str) -> int:
+    """Say how loud an event is."""
+    return WORDS[event][0] if event in WORDS else INFO
+
+
+def say(event: str, facts: dict[str, Any]) -> str:
+    """Word an event; facts that its sentence does not mention follow as `name=value`."""
+    shown = {name: _show(value) for name, value in facts.items()}
+    sentence = WORDS[event][1] if event in WORDS else ""
+    told = {name for _, name, _, _ in Formatter().parse(sentence) if name}
+    if not told <= set(shown):
+        sentence, told = "", set()
+    rest = " ".join(f"{name}={value}" for name, value in shown.items() if name not in told)
+    return " ".join(part for part in (sentence.format_map(shown), rest) if part)
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, list | tuple) and value and all(isinstance(each, int) for each in value):
+        return ranges(sorted(value))
+    return str(value)
+
+
+def ranges(numbers: list[int]) -> str:
+    """Write ascending numbers short: `3-5, 9`."""
+    parts: list[list[int]] = []
+    for each in numbers:
+        if parts and each == parts[-1][1] + 1:
+            parts[-1][1] = each
+        else:
+            parts.append([each, each])
+    return ", ".join(f"{first}" if first == last else f"{first}-{last}" for first, last in parts)
