@@ -32,11 +32,12 @@ def find() -> str | None:
 def find_or_install() -> str:
     """Return the path of Chromium, installed from the system's packages if root may do that."""
     found = find()
-    if not found and os.geteuid() == 0 and shutil.which("apt-get"):
+    named = os.environ.get("CHROMIUM", "").strip()
+    if not found and not named and os.geteuid() == 0 and shutil.which("apt-get"):
         _install()
         found = find()
     if not found:
-        looked = os.environ.get("CHROMIUM") or ", ".join(NAMES)
+        looked = named or ", ".join(NAMES)
         raise NoBrowser(
             f"the browser tests need Chromium (looked for {looked}): install the package '{PACKAGE}'"
             f" (Debian, Ubuntu: apt install {PACKAGE}) or name a binary with CHROMIUM=/path/to/chromium"

@@ -18,15 +18,13 @@ CHROMIUM = pytest.StashKey[str]()
 STOPPED = 3  # exit code of a run that could not begin
 
 
-def databases_of(config: pytest.Config) -> Databases:
-    """Return the databases of this run, looked for when the first test needs one."""
-    if DATABASES not in config.stash:
-        strict = bool(os.environ.get("CI") or os.environ.get("SMSQUEUE_TEST_STRICT"))
-        try:
-            config.stash[DATABASES] = Databases.look_around(strict=strict)
-        except MissingDatabase as error:
-            pytest.exit(str(error), returncode=STOPPED)
-    return config.stash[DATABASES]
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Look which databases there are; CI, and whoever names one, will not have it left out in silence."""
+    strict = bool(os.environ.get("CI") or os.environ.get("SMSQUEUE_TEST_STRICT"))
+    try:
+        session.config.stash[DATABASES] = Databases.look_around(strict=strict)
+    except MissingDatabase as error:
+        pytest.exit(str(error), returncode=STOPPED)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -34,7 +32,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "database_kind" in metafunc.fixturenames:
         marker = metafunc.definition.get_closest_marker("databases")
         wanted = marker.args if marker else ()
-        metafunc.parametrize("database_kind", databases_of(metafunc.config).chosen(wanted))
+        metafunc.parametrize("database_kind", metafunc.config.stash[DATABASES].chosen(wanted))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -61,7 +59,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def databases(request: pytest.FixtureRequest) -> Databases:
     """All databases of this run: `.ready("postgresql")` and `.empty("sqlite")` make a fresh one and return its URL."""
-    return databases_of(request.config)
+    return request.config.stash[DATABASES]
 
 
 @pytest.fixture

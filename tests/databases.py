@@ -14,7 +14,6 @@ from typing import Any, Protocol
 import sqlalchemy as sa
 from alembic.script import ScriptDirectory
 
-import sqlalchemy.dialects.mysql  # TEMP
 import smsqueue.models
 import smsqueue.queue.models
 from smsqueue.db import Base, build_engine, normalise_url
