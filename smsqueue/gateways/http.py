@@ -1,0 +1,151 @@
+"""One HTTP call to a gateway, and what can be concluded from it without knowing the gateway."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from ssl import SSLCertVerificationError
+from typing import Any
+
+import requests
+import urllib3
+from requests import PreparedRequest
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+
+from smsqueue import __version__
+from smsqueue.core import clock
+from smsqueue.gateways.base import Deferred, Outcome, Rejected, Unknown
+from smsqueue.gateways.connections import TimedAdapter
+
+LARGEST_ANSWER = 64 * 1024
+LONGEST_WAIT = 3600.0
+# Only these prove that nothing was sent; NewConnectionError includes NameResolutionError.
+NOT_SENT = (NewConnectionError, ConnectTimeoutError, SSLCertVerificationError)
+DIGITS = re.compile(r"\d(?:[ ().-]?\d){6,}")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back: the status, the headers, and at most 64 KiB of the body."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> dict[str, Any]:
+        """The body as a JSON object; empty when it is none."""
+        try:
+            values = json.loads(self.body)
+        except (ValueError, RecursionError):
+            return {}
+        return values if isinstance(values, dict) else {}
+
+
+class HttpCaller:
+    """Posts JSON to one URL over a shared `requests` session: no retry, no redirect, a total time limit.
+
+    Nothing of the environment is used: no proxy, no netrc, no other CA file.
+    """
+
+    def __init__(self, url: str, *, concurrency: int, connect_seconds: float, read_seconds: float) -> None:
+        self._timeout = (connect_seconds, read_seconds)
+        self._session = requests.Session()
+        self._session.trust_env = False
+        self._adapter = TimedAdapter(concurrency)
+        self._session.mount("http://", self._adapter)
+        self._session.mount("https://", self._adapter)
+        headers = {
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+            "Content-Type": "application/json",
+            "User-Agent": f"smsqueue/{__version__}",
+        }
+        self._blank = PreparedRequest()
+        self._blank.prepare(method="POST", url=url, headers=headers)
+
+    def post(self, values: Mapping[str, Any]) -> Answer | Deferred | Unknown:
+        """One call; without an answer it is Deferred when surely nothing was sent, else Unknown."""
+        request = self._blank.copy()
+        request.body = json.dumps(values).encode()
+        request.headers["Content-Length"] = str(len(request.body))
+        try:
+            return self._call(request)
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            return without_answer(error)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._session.close()
+
+    def _call(self, request: PreparedRequest) -> Answer:
+        # Not Session.send: for a redirect it would read all of the body and follow the address as far as parsing it.
+        response = self._adapter.send(request, stream=True, timeout=self._timeout, verify=True)
+        try:
+            body = response.raw.read(LARGEST_ANSWER, decode_content=False)
+            if len(body) < LARGEST_ANSWER:
+                # The end has been reached: let the connection go back, also where the length was not told.
+                response.raw.read(1, decode_content=False)
+            return Answer(response.status_code, response.headers, body)
+        finally:
+            response.close()
+
+
+def without_answer(error: Exception) -> Deferred | Unknown:
+    """What an exception of `requests` or urllib3 proves: only a connection that never stood means not sent."""
+    innermost = error
+    for inner in _chain(error):
+        if isinstance(inner, NOT_SENT):
+            return Deferred(0, "unreachable", f"The gateway cannot be reached ({type(inner).__name__}).")
+        innermost = inner
+    return Unknown(f"The gateway gave no answer that can be read ({type(innermost).__name__}).")
+
+
+def by_status(answer: Answer) -> Outcome:
+    """The outcome by the HTTP status alone; a 2xx is Unknown, since only an adapter can find its reference."""
+    status = answer.status
+    if status == 429:
+        return Deferred(retry_after(answer.headers), "throttled", "The gateway asks for fewer messages (HTTP 429).")
+    if status in {307, 308}:
+        return Rejected(f"http_{status}", "The gateway's address is wrong: it redirects.", "account", may_retry=True)
+    if status in {401, 402, 403}:
+        return Rejected(
+            f"http_{status}", f"The gateway refuses our account (HTTP {status}).", "account", may_retry=True
+        )
+    if 400 <= status < 500 and status != 408:
+        return Rejected(f"http_{status}", f"The gateway refuses the message (HTTP {status}).")
+    return Unknown(f"The gateway's answer does not tell whether it took the message (HTTP {status}).")
+
+
+def retry_after(headers: Mapping[str, str]) -> float:
+    """The seconds that a Retry-After header asks for, from 1 to 3,600; 0 when it is missing or cannot be read."""
+    value = headers.get("Retry-After", "").strip()
+    if not value:
+        return 0.0
+    if value.isascii() and value.isdigit():
+        return min(max(float(value[:9]), 1.0), LONGEST_WAIT)
+    try:
+        when = parsedate_to_datetime(value)
+        seconds = (when.replace(tzinfo=when.tzinfo or UTC) - clock.now()).total_seconds()
+    except (ValueError, OverflowError):
+        return 0.0
+    return min(max(seconds, 1.0), LONGEST_WAIT)
+
+
+def tidy(value: object, longest: int = 200) -> str:
+    """A gateway's word for our pages and logs: one line, short, without a telephone number."""
+    if not isinstance(value, str):
+        return ""
+    line = " ".join("".join(letter if letter.isprintable() else " " for letter in value[: longest * 4]).split())
+    return DIGITS.sub(lambda found: "•••" + found.group()[-3:], line)[:longest]
+
+
+def _chain(error: BaseException) -> Iterator[Exception]:
+    """An exception and those that it wraps, as `requests` and urllib3 wrap them; not what merely came before it."""
+    inner: object = error
+    for _ in range(10):
+        if not isinstance(inner, Exception):
+            return
+        yield inner
+        inner = getattr(inner, "reason", None) or (inner.args[-1] if inner.args else None)
