@@ -27,6 +27,8 @@ from smsqueue.core.environment import (
     yes_no,
 )
 
+__all__ = ["BadSettings", "Settings"]
+
 FAKE_GATEWAYS = ("simulated", "log")
 DATABASES = ("sqlite", "postgres", "postgresql", "mysql", "mariadb")
 DAY = 86_400
