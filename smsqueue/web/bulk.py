@@ -1,0 +1,191 @@
+"""A bulk campaign before it is sent: write, check, review, confirm."""
+
+from uuid import UUID
+
+from flask import Blueprint, Response, flash, redirect, render_template, request, stream_with_context, url_for
+from flask.typing import ResponseReturnValue
+from sqlalchemy.orm import Session
+from werkzeug.datastructures import MultiDict
+
+from smsqueue.core.errors import SmsQueueError
+from smsqueue.domain import campaigns, drafts, sheets
+from smsqueue.domain.checking import BadText
+from smsqueue.domain.errors import BadDraft, NotFound
+from smsqueue.domain.sheets import BadFile
+from smsqueue.extensions import db, write
+from smsqueue.models import Campaign, Kind, Status, Upload
+from smsqueue.web import access, confirming, presenting, uploads
+from smsqueue.web.uploads import CampaignForm
+
+bp = Blueprint("bulk", __name__, url_prefix="/sms/campaigns")
+bp.record(presenting.install)
+SHOWN_BAD_ROWS = 50
+
+
+@bp.url_value_preprocessor
+def allow_files(_endpoint: str | None, _values: dict[str, object] | None) -> None:
+    """Let long lists in: set here, since CSRF protection reads the form before any view does."""
+    request.max_content_length = request.max_form_memory_size = uploads.BODY
+
+
+@bp.get("/new")
+@access.member
+def new() -> ResponseReturnValue:
+    """Show the form, empty or with all that a draft holds."""
+    return _form_page(_filled(uploads.as_uuid(request.args.get("draft"))))
+
+
+@bp.post("/new")
+@access.member
+def create() -> ResponseReturnValue:
+    """Store the draft, check its rows (or queue the check) and go to the review."""
+    form = CampaignForm()
+    valid = form.validate_on_submit()
+    upload = None if form.csrf_token.errors else _take_upload(form)
+    if not valid or upload is None:
+        return _form_page(form), 422
+    try:
+        campaign = _store(form.name.data, form.text.data, upload, form.column.data, form.draft.data)
+    except (BadDraft, BadText, BadFile) as error:
+        _note(form, error)
+        return _form_page(form), 422
+    return redirect(url_for("bulk.review", uuid=campaign.uuid), 303)
+
+
+@bp.post("/<uuid:uuid>/column")
+@access.member
+def column(uuid: UUID) -> ResponseReturnValue:
+    """Check the same rows again with the numbers taken from another column."""
+    campaign = _draft(uuid)
+    upload = drafts.upload_of(db.session(), campaign)
+    chosen = request.form.get("column", type=int)
+    try:
+        campaign = _store(campaign.name, campaign.text, upload, chosen, str(uuid))
+    except (BadDraft, BadText, BadFile) as error:
+        flash(str(error), "danger")
+    return redirect(url_for("bulk.review", uuid=campaign.uuid), 303)
+
+
+@bp.get("/<uuid:uuid>/review")
+@access.member
+def review(uuid: UUID) -> ResponseReturnValue:
+    """Show what will be sent, to how many, for how much; or how far the check is."""
+    return _review_page(uuid)
+
+
+@bp.post("/<uuid:uuid>/confirm")
+@access.member
+def confirm(uuid: UUID) -> ResponseReturnValue:
+    """Charge and queue the campaign, once."""
+    return confirming.confirm(uuid, _review_page)
+
+
+@bp.post("/<uuid:uuid>/discard")
+@access.member
+def discard(uuid: UUID) -> ResponseReturnValue:
+    """Throw a draft away."""
+    write(lambda session: campaigns.discard(session, access.current_team_id(), uuid))
+    flash("The draft is discarded. Nothing was sent or charged.", "success")
+    return redirect(url_for("campaigns.index"), 303)
+
+
+@bp.get("/<uuid:uuid>/bad-rows.csv")
+@access.member
+def bad_rows(uuid: UUID) -> ResponseReturnValue:
+    """Download every row that is not sent to, with the reason."""
+    campaign = campaigns.find(db.session(), access.current_team_id(), uuid)
+    lines = uploads.bad_rows_csv(drafts.iter_skipped(db.session(), campaign))
+    answer = Response(stream_with_context(lines), mimetype="text/csv")
+    answer.headers["Content-Disposition"] = "attachment; filename=bad-rows.csv"
+    return answer
+
+
+def _review_page(uuid: UUID, problem: str | None = None) -> ResponseReturnValue:
+    campaign = campaigns.find(db.session(), access.current_team_id(), uuid)
+    if campaign.status != Status.DRAFT:
+        return redirect(url_for("campaigns.show", uuid=uuid), 303)
+    if campaign.kind == Kind.SINGLE:
+        return redirect(url_for("compose.review", uuid=uuid), 303)
+    if campaign.checked_at is None:
+        return render_template("campaigns/checking.html", campaign=campaign)
+    upload = drafts.upload_of(db.session(), campaign)
+    sheet = uploads.understood(upload)
+    return render_template(
+        "campaigns/review.html",
+        campaign=campaign,
+        upload=upload,
+        columns=sheet.headers if sheet else [],
+        described=uploads.described(sheet) if sheet else "",
+        quote=drafts.quote(db.session(), campaign),
+        bad_rows=drafts.skipped(db.session(), campaign, None, SHOWN_BAD_ROWS),
+        problem=problem,
+        form=confirming.ConfirmForm(MultiDict({"token": campaign.token})),
+    )
+
+
+def _draft(uuid: UUID) -> Campaign:
+    campaign = campaigns.find(db.session(), access.current_team_id(), uuid)
+    if campaign.status != Status.DRAFT or campaign.kind != Kind.BULK:
+        raise NotFound("draft")
+    return campaign
+
+
+def _filled(draft: UUID | None) -> CampaignForm:
+    if draft is None:
+        return CampaignForm(MultiDict())
+    campaign = _draft(draft)
+    upload = drafts.upload_of(db.session(), campaign)
+    form = CampaignForm(MultiDict(), name=campaign.name, text=campaign.text, draft=str(draft), column=campaign.column)
+    if upload is not None:
+        form.upload.data = str(upload.uuid)
+        form.pasted.data = "" if upload.filename else upload.content.decode()
+    return form
+
+
+def _form_page(form: CampaignForm) -> str:
+    upload = uploads.kept(access.current_team_id(), form.upload.data)
+    sheet = uploads.offer(form, upload)
+    return render_template(
+        "campaigns/new.html",
+        form=form,
+        upload=upload,
+        sheet=uploads.described(sheet) if sheet else "could not be read",
+        choose=bool(upload and upload.filename and form.pasted.data),
+        largest=sheets.MAX_BYTES,
+        rules=rules.current(),
+    )
+
+
+def _take_upload(form: CampaignForm) -> Upload | None:
+    try:
+        return uploads.take(form, access.current_team_id())
+    except (BadDraft, BadFile) as error:
+        _note(form, error)
+        return None
+
+
+def _store(name: str, text: str, upload: Upload, column: int | None, draft: str | None) -> Campaign:
+    """Store the draft and have its rows checked: here when they are few, else by a job."""
+    rules, replace = rules.current(), uploads.as_uuid(draft)
+
+    def keep(session: Session) -> Campaign:
+        campaign = drafts.draft_bulk(
+            session, user=access.user(), name=name, text=text, upload=upload, column=column, replace=replace
+        )
+        if campaign.rows > drafts.INLINE_ROWS:
+            drafts.queue_check(session, campaign)
+        return campaign
+
+    campaign = write(keep)
+    if campaign.rows <= drafts.INLINE_ROWS:
+        drafts.check_rows(database(), campaign.id, rules)
+    return campaign
+
+
+def _note(form: CampaignForm, error: SmsQueueError) -> None:
+    """Put an error at the field it speaks of."""
+    name = "text" if isinstance(error, BadText) else getattr(error, "field", "recipients")
+    if name not in form:
+        name = "pasted" if form.pasted.data and not form.file.data else "file"
+    field = form[name]
+    field.errors = [*field.errors, str(error)]

@@ -1,0 +1,142 @@
+"""Campaigns on their way and afterwards: the list, a campaign's page, its poll, Cancel."""
+
+import hashlib
+import json
+from typing import Any
+from uuid import UUID
+
+from flask import Blueprint, Response, flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from sqlalchemy.orm import Session
+
+from smsqueue.core.clock import now
+from smsqueue.domain import campaigns, progress
+from smsqueue.extensions import db, write
+from smsqueue.models import Campaign, State, Status
+from smsqueue.queue import monitor
+from smsqueue.web import access, presenting
+
+bp = Blueprint("campaigns", __name__, url_prefix="/sms/campaigns")
+bp.record(presenting.install)
+PAGE = 50
+POLL_MS = 3000
+RUNNING = (Status.PENDING, Status.PROCESSING)
+
+
+@bp.get("")
+@access.member
+def index() -> ResponseReturnValue:
+    """List the team's campaigns, newest first."""
+    before = request.args.get("before", type=int)
+    found = campaigns.listing(db.session(), access.current_team_id(), before, PAGE + 1)
+    older = found[PAGE - 1].id if len(found) > PAGE else None
+    return render_template("campaigns/index.html", campaigns=found[:PAGE], older=older, before=before)
+
+
+@bp.get("/<uuid:uuid>")
+@access.member
+def show(uuid: UUID) -> ResponseReturnValue:
+    """Show how far a campaign is, what it cost, and its recipients."""
+    campaign = campaigns.find(db.session(), access.current_team_id(), uuid)
+    if campaign.status == Status.DRAFT:
+        return redirect(url_for("bulk.review", uuid=uuid))
+    state, after = _chosen_state(), request.args.get("after", 0, type=int)
+    found = campaigns.recipients(db.session(), campaign, state=state, after=after, limit=PAGE + 1)
+    shown = found[:PAGE]
+    return render_template(
+        "campaigns/show.html",
+        recipients=shown,
+        attempts=campaigns.attempts(db.session(), [recipient.id for recipient in shown]),
+        next_after=shown[-1].row if len(found) > PAGE else None,
+        after=after,
+        **_live(campaign),
+    )
+
+
+@bp.get("/<uuid:uuid>/status")
+@access.member
+def status(uuid: UUID) -> ResponseReturnValue:
+    """Answer the page's poll: the numbers, the changed parts of the page, and when to ask again."""
+    campaign = campaigns.find(db.session(), access.current_team_id(), uuid)
+    facts = _checking_facts(campaign) if campaign.status == Status.DRAFT else _sending_facts(campaign)
+    version = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+    answer = Response(json.dumps({**facts, "v": version}), mimetype="application/json")
+    answer.set_etag(version)
+    answer.headers["Cache-Control"] = "no-store"
+    return answer.make_conditional(request)
+
+
+@bp.post("/<uuid:uuid>/cancel")
+@access.member
+def cancel(uuid: UUID) -> ResponseReturnValue:
+    """Stop a campaign: what has not left is not sent and is credited back."""
+    try:
+        write(lambda session: campaigns.cancel(session, access.current_team_id(), uuid))
+        flash("The campaign is cancelled. What had not left is credited back.", "success")
+    except campaigns.NotRunning as error:
+        flash(str(error), "info")
+    return redirect(url_for("campaigns.show", uuid=uuid), 303)
+
+
+def is_over(campaign: Campaign) -> bool:
+    """Say whether nothing about this campaign's sending will change any more."""
+    return campaign.finished_at is not None
+
+
+def why_waiting(session: Session, campaign: Campaign) -> str | None:
+    """Say what keeps a running campaign from moving, when the queue knows: no worker, for one."""
+    if campaign.status not in RUNNING:
+        return None
+    queue = monitor.status(session, ["sms"])
+    return None if queue.healthy else queue.headline
+
+
+def _chosen_state() -> str | None:
+    wanted = request.args.get("state")
+    return wanted if wanted in set(State) else None
+
+
+def _live(campaign: Campaign) -> dict[str, Any]:
+    """Gather what the page and its poll show of a campaign."""
+    pace = progress.pace(campaign, now())
+    return {
+        "campaign": campaign,
+        "summary": progress.summary(campaign),
+        "pace": pace,
+        "over": is_over(campaign),
+        "why": why_waiting(db.session(), campaign),
+        "state": _chosen_state(),
+        "seen": request.args.get("seen", campaign.done, type=int),
+    }
+
+
+def _sending_facts(campaign: Campaign) -> dict[str, Any]:
+    live = _live(campaign)
+    over = live["over"]
+    return {
+        **live["summary"],
+        "rate": live["pace"].rate,
+        "eta": live["pace"].eta_seconds,
+        "stop": over,
+        "next_ms": 0 if over else POLL_MS,
+        "percent": presenting.percent(campaign),
+        "state": campaign.status,
+        "say": presenting.sentence(campaign),
+        "html": {name: render_template(f"campaigns/_{name}.html", **live) for name in ("live", "newer")},
+    }
+
+
+def _checking_facts(campaign: Campaign) -> dict[str, Any]:
+    over = campaign.checked_at is not None
+    percent = 100 if over else min(99, campaign.checked_rows * 100 // max(campaign.rows, 1))
+    return {
+        **progress.summary(campaign),
+        "rate": None,
+        "eta": None,
+        "stop": over,
+        "next_ms": 0 if over else POLL_MS,
+        "percent": percent,
+        "state": "checked" if over else "checking",
+        "say": f"{campaign.checked_rows:,} of {campaign.rows:,} rows checked",
+        "html": {"checking": render_template("campaigns/_checking.html", campaign=campaign)},
+    }

@@ -1,0 +1,108 @@
+"""One SMS to one person: write, look at it, send."""
+
+from uuid import UUID
+
+from flask import Blueprint, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_wtf import FlaskForm
+from sqlalchemy.orm import Session
+from werkzeug.datastructures import MultiDict
+from wtforms import HiddenField, StringField, TextAreaField
+from wtforms.validators import DataRequired
+
+from smsqueue.core.phones import BadNumber
+from smsqueue.domain import campaigns, drafts
+from smsqueue.domain.checking import BadText
+from smsqueue.domain.errors import NotFound
+from smsqueue.extensions import db, write
+from smsqueue.models import Campaign, Kind, Recipient, Status
+from smsqueue.web import access, confirming, presenting, uploads
+
+bp = Blueprint("compose", __name__, url_prefix="/sms/send")
+bp.record(presenting.install)
+
+
+class SingleForm(FlaskForm):  # type: ignore[misc]  # the library has no types
+    """A number and a text."""
+
+    number = StringField("Phone number", [DataRequired("Enter the phone number to send to")])
+    text = TextAreaField("Text", [DataRequired("Write the text to send")])
+    draft = HiddenField()
+
+
+@bp.get("")
+@access.member
+def single() -> ResponseReturnValue:
+    """Show the form, empty or with what a draft holds."""
+    uuid = uploads.as_uuid(request.args.get("draft"))
+    if uuid is None:
+        return _form_page(SingleForm(MultiDict()))
+    campaign, recipient = _draft(uuid)
+    return _form_page(SingleForm(MultiDict(), number=recipient.number, text=campaign.text, draft=str(uuid)))
+
+
+@bp.post("")
+@access.member
+def create() -> ResponseReturnValue:
+    """Check number and text, store the draft and go to its review."""
+    form = SingleForm()
+    if not form.validate_on_submit():
+        return _form_page(form), 422
+    try:
+        campaign = write(lambda session: _store(session, form))
+    except BadNumber as error:
+        form.number.errors = [str(error)]
+        return _form_page(form), 422
+    except BadText as error:
+        form.text.errors = [str(error)]
+        return _form_page(form), 422
+    return redirect(url_for("compose.review", uuid=campaign.uuid), 303)
+
+
+@bp.get("/<uuid:uuid>")
+@access.member
+def review(uuid: UUID) -> ResponseReturnValue:
+    """Show the real text, the number as understood, the price and the balance after."""
+    return _review_page(uuid)
+
+
+@bp.post("/<uuid:uuid>/confirm")
+@access.member
+def confirm(uuid: UUID) -> ResponseReturnValue:
+    """Charge and queue the SMS, once."""
+    return confirming.confirm(uuid, _review_page)
+
+
+def _store(session: Session, form: SingleForm) -> Campaign:
+    before = uploads.as_uuid(form.draft.data)
+    if before is not None:
+        campaigns.discard(session, access.current_team_id(), before)
+    return drafts.draft_single(
+        session, user=access.user(), number=form.number.data, text=form.text.data, rules=rules.current()
+    )
+
+
+def _draft(uuid: UUID) -> tuple[Campaign, Recipient]:
+    campaign = campaigns.find(db.session(), access.current_team_id(), uuid)
+    if campaign.status != Status.DRAFT or campaign.kind != Kind.SINGLE:
+        raise NotFound("draft")
+    return campaign, campaigns.recipients(db.session(), campaign, state=None, limit=1)[0]
+
+
+def _form_page(form: SingleForm) -> str:
+    return render_template("compose/single.html", form=form, rules=rules.current())
+
+
+def _review_page(uuid: UUID, problem: str | None = None) -> ResponseReturnValue:
+    campaign = campaigns.find(db.session(), access.current_team_id(), uuid)
+    if campaign.status != Status.DRAFT:
+        return redirect(url_for("campaigns.show", uuid=uuid), 303)
+    campaign, recipient = _draft(uuid)
+    return render_template(
+        "compose/review.html",
+        campaign=campaign,
+        recipient=recipient,
+        quote=drafts.quote(db.session(), campaign),
+        problem=problem,
+        form=confirming.ConfirmForm(MultiDict({"token": campaign.token})),
+    )

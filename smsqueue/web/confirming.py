@@ -1,0 +1,38 @@
+"""The one step that costs something: the same for a single SMS and for a campaign."""
+
+from collections.abc import Callable
+from uuid import UUID
+
+from flask import redirect, render_template, url_for
+from flask.typing import ResponseReturnValue
+from flask_wtf import FlaskForm
+from wtforms import HiddenField
+
+from smsqueue.domain import campaigns
+from smsqueue.domain.campaigns import NotChecked, NothingToSend, OwnerDisabled, PriceChanged, WrongToken
+from smsqueue.domain.errors import NotEnoughCredits
+from smsqueue.extensions import write
+from smsqueue.web import access
+
+STALE = "This page was open for too long. Nothing was sent or charged: please look at it again, then press Send."
+
+
+class ConfirmForm(FlaskForm):  # type: ignore[misc]  # the library has no types
+    """Carries the draft's own token: whoever posts it launches the campaign, once."""
+
+    token = HiddenField()
+
+
+def confirm(uuid: UUID, review: Callable[[UUID, str], ResponseReturnValue]) -> ResponseReturnValue:
+    """Launch the draft and go to its page; a second post of the same token goes there too."""
+    form = ConfirmForm()
+    if not form.validate_on_submit():
+        return review(uuid, STALE), 400
+    token = form.token.data or ""
+    try:
+        write(lambda session: campaigns.launch(session, access.current_team_id(), uuid, token))
+    except WrongToken as error:
+        return render_template("campaigns/conflict.html", uuid=uuid, problem=str(error)), 409
+    except (NotEnoughCredits, PriceChanged, NothingToSend, NotChecked, OwnerDisabled) as error:
+        return review(uuid, str(error)), 422
+    return redirect(url_for("campaigns.show", uuid=uuid), 303)
