@@ -142,10 +142,11 @@ class Outside:
 
 
 class RawServer:
-    """A server on a free port that reads one request for each connection and then does what `behave` does to it."""
+    """A server on a free port that reads a request from each connection and then does to it what `behave` does."""
 
-    def __init__(self, behave: Callable[[socket.socket], None]) -> None:
+    def __init__(self, behave: Callable[[socket.socket], None], *, reads: bool = True) -> None:
         self._behave = behave
+        self._reads = reads
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._open: list[socket.socket] = []
         self._threads = [threading.Thread(target=self._accept)]
@@ -191,7 +192,8 @@ class RawServer:
 
     def _serve(self, connection: socket.socket) -> None:
         try:
-            self.requests.append(read_request(connection))
+            if self._reads:
+                self.requests.append(read_request(connection))
             self._behave(connection)
         except OSError:
             return  # the other side has gone
