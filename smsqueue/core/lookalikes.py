@@ -6,7 +6,7 @@ Nothing here changes a text: the page offers, the person decides.
 import unicodedata
 from dataclasses import dataclass
 
-from smsqueue.core.segments import GSM_BASIC, GSM_EXTENSION, clean
+from smsqueue.core.alphabet import GSM_BASIC, GSM_EXTENSION, clean
 
 # character: (name, replacement or None); web/static/segments.js carries the same table, a test compares them
 TABLE: dict[str, tuple[str, str | None]] = {

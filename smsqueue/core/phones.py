@@ -18,7 +18,7 @@ __all__ = ["BadNumber", "Phone", "country_name", "describe", "mask", "parse"]
 _DIGITS = re.compile(r"\+?[0-9]{3,20}")
 _SEPARATORS = re.compile(r"[\s.\-()\[\]/\u00b7\u2010-\u2015\u2212]+")
 _INVISIBLE = re.compile(r"[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]+")  # pasted along from address books
-_WRAPPING = re.compile(r"""(?:tel:|=?["']+)?(.*?)["']*""", re.IGNORECASE | re.DOTALL)
+_START = re.compile(r"(?:tel:|=)", re.IGNORECASE)  # a link, or a formula that keeps Excel from counting
 _EXCEL = re.compile(r"\+?[0-9]+(?:[.,][0-9]+)?E\+?[0-9]+", re.IGNORECASE)
 _DECIMAL = re.compile(r"(\+?[0-9]{5,})[.,]0+")  # a number cell saved with decimals: 447700900123.0
 
@@ -125,8 +125,8 @@ def _plain(typed: str) -> str:
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text)
         text = "".join(str(unicodedata.decimal(each)) if each.isdecimal() else each for each in text)
-    found = _WRAPPING.fullmatch(text)
-    return found[1].strip() if found else text
+    start = _START.match(text)
+    return text[start.end() if start else 0 :].strip("\"'\t\n ")
 
 
 def _refusal(typed: str, number: str, country: str, found: Understood | None) -> BadNumber:

@@ -7,11 +7,10 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
-GSM_BASIC = (
-    "\n\r !\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz"
-    "£¥§¿¡¤èéùìòàÇØøÅåÆæßÉÄÖÑÜäöñüΔΦΓΛΩΠΨΣΘΞ"
-)
-GSM_EXTENSION = "\f^{}\\[~]|€"  # each costs two septets: an escape and the character
+from smsqueue.core.alphabet import GSM_BASIC, GSM_EXTENSION, clean
+from smsqueue.core.lookalikes import Costly, costly
+
+__all__ = ["Costly", "Encoding", "Measure", "clean", "costly", "measure"]
 
 _ONLY_BASIC = re.compile(f"[{re.escape(GSM_BASIC)}]*")
 _ONLY_GSM = re.compile(f"[{re.escape(GSM_BASIC + GSM_EXTENSION)}]*")
@@ -39,13 +38,6 @@ class Measure:
     segments: int
     characters: int
     left: int
-
-
-def clean(text: str) -> str:
-    """Return the text with every kind of line end turned into LF, as it is counted and sent."""
-    if "\r" not in text:
-        return text
-    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def measure(text: str) -> Measure:

@@ -1,4 +1,4 @@
-// How many SMS a text becomes. The same rules as smsqueue/core/segments.py and lookalikes.py;
+// How many SMS a text becomes. The same rules as smsqueue/core/{alphabet,lookalikes,segments}.py;
 // tests/vectors/segments.json holds both to them.
 
 const BASIC =

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smsqueue.core.lookalikes import TABLE, costly
-from smsqueue.core.segments import GSM_BASIC, GSM_EXTENSION, Encoding, clean, measure
+from smsqueue.core.alphabet import GSM_BASIC, GSM_EXTENSION
+from smsqueue.core.lookalikes import TABLE
+from smsqueue.core.segments import Encoding, clean, costly, measure
 
 ROOT = Path(__file__).parents[3]
 VECTORS = json.loads((ROOT / "tests/vectors/segments.json").read_text(encoding="utf-8"))
