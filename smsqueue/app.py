@@ -1,0 +1,118 @@
+"""The composition root: the only place that knows all parts and puts them together."""
+
+import os
+from urllib.parse import urlsplit
+
+from flask import Flask
+from flask.cli import FlaskGroup
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from smsqueue.config import BadSettings, Settings
+from smsqueue.db import normalise_url
+from smsqueue.extensions import db, mail, migrate
+from smsqueue.paths import PACKAGE, resource_dir
+from smsqueue.web import (
+    access,
+    auth,
+    bulk,
+    campaigns,
+    compose,
+    credits,
+    errors,
+    forms,
+    headers,
+    health,
+    home,
+    layout,
+    notices,
+    queue_status,
+    sessions,
+    statics,
+    theme,
+)
+
+PAGES = (home, compose, bulk, campaigns, credits, notices, queue_status, sessions, theme, health)
+MEBIBYTE = 1024 * 1024
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """Build the application from `settings`, or from the environment."""
+    settings = settings or read_settings()
+    settings.make_folders()
+    app = Flask(
+        "smsqueue",
+        root_path=str(PACKAGE),
+        instance_path=str(settings.instance.absolute()),
+        static_folder=str(PACKAGE / "web" / "static"),
+        template_folder=str(resource_dir("templates")),
+    )
+    app.config.from_mapping(flask_options(settings))
+    register_extensions(app)
+    register_web(app)
+    if settings.proxy_hops:
+        hops = settings.proxy_hops
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+    return app
+
+
+def read_settings() -> Settings:
+    """Read the settings from the environment; wrong ones end the process with all that is wrong."""
+    try:
+        return Settings.from_env(os.environ)
+    except BadSettings as error:
+        raise SystemExit(f"smsqueue cannot start with these settings:\n{error}") from error
+
+
+def flask_options(settings: Settings) -> dict[str, object]:
+    """Say in Flask's and its extensions' words what our settings say."""
+    address = urlsplit(settings.base_url)
+    secure = address.scheme == "https"
+    return {
+        "SETTINGS": settings,
+        "SECRET_KEY": settings.secret_key,
+        "SQLALCHEMY_DATABASE_URI": normalise_url(settings.database_url),
+        # Links outside of a request, as in mails; inside of one, no link carries a host.
+        "SERVER_NAME": address.netloc,
+        "APPLICATION_ROOT": address.path or "/",
+        "PREFERRED_URL_SCHEME": address.scheme,
+        "TRUSTED_HOSTS": list(settings.trusted_hosts) or None,
+        "SESSION_COOKIE_NAME": "__Host-smsqueue" if secure and not address.path else "smsqueue",
+        "SESSION_COOKIE_SECURE": secure,
+        "SESSION_COOKIE_HTTPONLY": True,
+        "SESSION_COOKIE_SAMESITE": "Lax",
+        "WTF_CSRF_TIME_LIMIT": None,  # as long as the session: nobody loses a long text
+        "MAX_CONTENT_LENGTH": MEBIBYTE,
+        "MAX_FORM_MEMORY_SIZE": MEBIBYTE,
+        "MAIL_SERVER": settings.mail_server,
+        "MAIL_PORT": settings.mail_port,
+        "MAIL_USERNAME": settings.mail_username or None,
+        "MAIL_PASSWORD": settings.mail_password or None,
+        "MAIL_USE_TLS": settings.mail_use_tls,
+        "MAIL_USE_SSL": settings.mail_use_ssl,
+        "MAIL_DEFAULT_SENDER": settings.mail_default_sender,
+    }
+
+
+def register_extensions(app: Flask) -> None:
+    """Attach database, migrations and mail."""
+    db.init_app(app)
+    migrate.init_app(app, db, directory=str(resource_dir("migrations")))
+    mail.init_app(app)
+
+
+def register_web(app: Flask) -> None:
+    """Attach the pages, and what guards and surrounds them; the order is that of a request."""
+    headers.install(app)
+    statics.install(app)
+    errors.install(app)
+    forms.install(app)
+    auth.install(app)
+    access.install(app)
+    layout.install(app)
+    for module in PAGES:
+        app.register_blueprint(module.bp)
+
+
+def main() -> None:
+    """Run the command `smsqueue`: Flask's own commands, and ours."""
+    FlaskGroup(create_app=create_app, load_dotenv=False, add_version_option=False, name="smsqueue")()
