@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import json
+import resource
 import smtplib
 import socket
 import threading
@@ -14,7 +15,6 @@ from pathlib import Path
 import pytest
 
 from smsqueue.simulator.main import main
-from smsqueue.simulator.options import Options, WrongOption
 from tests.outside import Outside, RawServer, read_request, wait_until
 
 TEXT = "Meet <b>at the bridge</b> at noon"
@@ -192,27 +192,6 @@ def test_file_that_is_no_log_is_refused(tmp_path):
         main(["--port", "0", "--smtp-port", "0", "--log", str(tmp_path / "notes")])
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "complaint"),
-    [
-        ("SIMULATED_P_LOST_REPLIES", "1", "is not a setting of the simulator"),
-        ("SIMULATED_P_500", "5", r"SIMULATED_P_500 \(5\) must be a probability from 0 to 1"),
-        ("SIMULATED_P_500", "nan", "must be a probability"),
-        ("SIMULATED_LATENCY_MS", "-1", "must be whole milliseconds"),
-        ("SIMULATED_RATE", "inf", "must be segments a second"),
-        ("SIMULATED_DOWN", "maybe", r"SIMULATED_DOWN \(maybe\) must be on or off"),
-        ("SIMULATED_CALLBACK_URL", "http://x", "needs SIMULATED_CALLBACK_SECRET"),
-    ],
-)
-def test_wrong_setting_is_refused_with_what_is_allowed(name, value, complaint):
-    with pytest.raises(WrongOption, match=complaint):
-        Options.from_env({name: value})
-
-
-def test_names_that_belong_to_others_are_left_alone():
-    assert Options.from_env({"SIMULATED_URL": "http://x", "SIMULATED_LOG": "y", "PATH": "/bin"}) == Options()
-
-
 def test_wrong_setting_changes_nothing_while_it_runs(shared):
     before = shared.call("GET", "/settings")
     status, body = shared.raw_call("PUT", "/settings", {"latency_ms": 5, "p_500": 2})
@@ -300,3 +279,16 @@ def test_reports_are_signed_and_repeated_until_they_are_heard(tmp_path):
     signature = hmac.new(b"s3cret", heard[0].split(b"\r\n\r\n", 1)[1], hashlib.sha256).hexdigest()
     assert [report.get("state") or report["text"] for report in told] == ["sent", "sent", "delivered", "STOP"]
     assert f"X-Simulator-Signature: sha256={signature}".encode() in heard[0]
+
+
+def test_message_is_not_taken_when_the_log_cannot_be_written(tmp_path):
+    with Outside(tmp_path) as outside:
+        post(outside, reference="before")
+        unlimited = resource.prlimit(outside.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(outside.pid, resource.RLIMIT_FSIZE, (outside.log.stat().st_size + 10, unlimited[1]))
+        status, answer = post(outside, reference="full")
+        resource.prlimit(outside.pid, resource.RLIMIT_FSIZE, unlimited)
+        post(outside, reference="after")
+        assert (status, answer) == (500, {"error": "the log cannot be written: File too large"})
+        assert [line["reference"] for line in outside.log_lines()] == ["before", "after"]
+        assert [text["reference"] for text in outside.texts()] == ["after", "before"]
