@@ -137,6 +137,7 @@ class Settings:
         "time that workers get to finish when they are told to stop",
         shown_default="SMS_CONNECT_TIMEOUT + SMS_READ_TIMEOUT + 5",
     )
+    sender: str = setting("SMS_SENDER", text, "smsqueue", "name or number that texts come from")
     max_segments: int = setting("SMS_MAX_SEGMENTS", whole(1, 255), "10", "longest text")
     credits_per_segment: int = setting("SMS_CREDITS_PER_SEGMENT", whole(1, 1_000_000), "1", "price of one segment")
 

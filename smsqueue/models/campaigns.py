@@ -74,12 +74,15 @@ class Campaign(Base):
     checked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     bad: Mapped[int] = mapped_column(default=0)
     duplicates: Mapped[int] = mapped_column(default=0)
+    countries: Mapped[dict[str, int] | None] = mapped_column(sa.JSON)
+    """How many recipients are in each country, by ISO code."""
 
     total: Mapped[int] = mapped_column(default=0)
     segments: Mapped[int] = mapped_column(default=0)
     price: Mapped[int] = mapped_column(sa.BigInteger, default=0)
     charged: Mapped[int] = mapped_column(sa.BigInteger, default=0)
     returned: Mapped[int] = mapped_column(sa.BigInteger, default=0)
+    spent: Mapped[int] = mapped_column(sa.BigInteger, default=0)
     queued: Mapped[int] = mapped_column(default=0)
     sending: Mapped[int] = mapped_column(default=0)
     sent: Mapped[int] = mapped_column(default=0)
@@ -103,6 +106,16 @@ class Campaign(Base):
     def counts(self) -> dict[str, int]:
         """How many recipients are in each state."""
         return {state.value: getattr(self, state.value) for state in State}
+
+    @property
+    def held(self) -> int:
+        """Credits in escrow: the price of the queued, sending and unknown recipients."""
+        return self.charged - self.returned - self.spent
+
+    @property
+    def accepted(self) -> int:
+        """How many recipients a gateway took."""
+        return self.sent + self.delivered + self.undelivered
 
     @property
     def done(self) -> int:

@@ -21,9 +21,7 @@ class Order:
     so often a queue's least urgent job goes first. 0 makes the order strict.
     """
 
-    def __init__(
-        self, queues: Sequence[str], max_wait_seconds: float, clock: Callable[[], float] = steady
-    ) -> None:
+    def __init__(self, queues: Sequence[str], max_wait_seconds: float, clock: Callable[[], float] = steady) -> None:
         self.queues = list(queues)
         self._max_wait = max_wait_seconds
         self._clock = clock

@@ -131,13 +131,9 @@ def give_up(database: Database, registry: Registry, held: Claim, reason: str, tr
 def put_back(database: Database, held: Claim, seconds: float, *, spent: bool, reason: str) -> bool:
     """Release a job, unless it is not ours any more; always False."""
     try:
-        database.write(
-            lambda session: claims.release(session, held, delay_seconds=seconds, spent=spent, reason=reason)
-        )
+        database.write(lambda session: claims.release(session, held, delay_seconds=seconds, spent=spent, reason=reason))
     except LeaseLost:
         emit("job.lost", job_id=held.id, kind=held.kind)
         return False
     emit("job.released", job_id=held.id, kind=held.kind, seconds=round(seconds, 1), spent=spent, reason=reason)
     return False
-
-

@@ -8,10 +8,8 @@ from smsqueue.queue.registry import Registry
 from smsqueue.queue.stops import Stops
 from smsqueue.queue.worker import Ending, Options, Worker
 
-QUEUES = ("sms", "notifications", "default")
 
-
-def drain(database: Database, registry: Registry, queues: Sequence[str] = QUEUES, **options: Any) -> Ending:
+def drain(database: Database, registry: Registry, queues: Sequence[str], **options: Any) -> Ending:
     """Run every job that is ready, in this process, until none is left."""
     worker = Worker(database, registry, Options(queues, memory_mib=0, **options), Stops())
     return worker.run()

@@ -1,0 +1,39 @@
+"""How a worker, or a command that touches jobs, is put together."""
+
+from functools import partial
+
+from flask import Flask, current_app
+
+from smsqueue.cli.base import database, settings
+from smsqueue.domain import completion, drafts
+from smsqueue.handlers import Services, register_all
+from smsqueue.mail import Mailer
+from smsqueue.observe.redaction import scrub
+from smsqueue.queue.job import Policy
+from smsqueue.queue.registry import Registry
+
+
+def build_services() -> Services:
+    """Return what handlers need, from this installation's settings."""
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]  # the proxy has it
+    return Services(settings(), Mailer(app))
+
+
+def build_registry(services: Services | None = None, defaults: Policy | None = None) -> Registry:
+    """Return every kind of job with its handler and hooks."""
+    registry = Registry(defaults or Policy(), scrub=scrub)
+    register_all(registry, services or build_services())
+    return registry
+
+
+def close_left_open() -> None:
+    """Close campaigns whose last worker died before it could."""
+    with database().reading() as session:
+        found = completion.open_without_rows(session)
+    for campaign_id in found:
+        database().write(partial(completion.close, campaign_id=campaign_id))
+
+
+def purge_drafts() -> None:
+    """Delete drafts that nobody confirmed within a day."""
+    database().write(drafts.purge_old)

@@ -1,0 +1,128 @@
+"""`flask sms work`: the command that works the queues."""
+
+import os
+import sys
+
+import click
+from flask.cli import with_appcontext
+
+from smsqueue.cli.base import database, settings
+from smsqueue.cli.services import build_registry, build_services, close_left_open, purge_drafts
+from smsqueue.domain.jobs import QUEUES
+from smsqueue.queue import control
+from smsqueue.queue.job import Policy
+from smsqueue.queue.stops import Stops
+from smsqueue.queue.supervisor import PIPES, ParentLink, Supervisor
+from smsqueue.queue.worker import Options, Worker
+
+
+def _numbers(_context: click.Context, _option: click.Parameter, value: str) -> tuple[float, ...]:
+    try:
+        numbers = tuple(float(part) for part in value.split(","))
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not a number of seconds, or several with commas between") from None
+    if min(numbers) < 0:
+        raise click.BadParameter("seconds cannot be below 0")
+    return numbers
+
+
+@click.command("work")
+@click.option("--daemon", is_flag=True, help="Keep running; without it, stop when no job is ready.")
+@click.option("--once", is_flag=True, help="Run one job, then stop.")
+@click.option("--queue", default=",".join(QUEUES), show_default=True, help="Queues, the most urgent first.")
+@click.option("--timeout", default=60.0, type=click.FloatRange(0), show_default=True, help="Seconds; 0: no limit. *")
+@click.option("--tries", default=1, type=click.IntRange(0), show_default=True, help="Runs before giving up; 0: ever. *")
+@click.option("--backoff", default="0", callback=_numbers, show_default=True, help="Seconds before each new try. *")
+@click.option("--sleep", default=3.0, type=click.FloatRange(0.01), show_default=True, help="Seconds between looks.")
+@click.option("--memory", default=128.0, type=click.FloatRange(0), show_default=True, help="MiB; over it: stop, 12.")
+@click.option("--max-jobs", default=0, type=click.IntRange(0), help="Stop after so many jobs.")
+@click.option("--max-time", default=0.0, type=click.FloatRange(0), help="Stop after so many seconds.")
+@click.option("--grace", type=click.FloatRange(0), help="Seconds to finish in when told to stop.  [SMS_GRACE]")
+@with_appcontext
+def work(**options: object) -> None:
+    """Work on the jobs in the queues, in strict order of --queue.
+
+    A parent process watches the worker: it stops a job that runs too long and replaces a worker that dies. TERM
+    and INT finish what is in hand; a second one, a second later, ends it at once. (*) holds for jobs that say
+    nothing else; the sending jobs do, by SMS_TRIES, SMS_BACKOFF, SMS_SINGLE_TIMEOUT and SMS_BULK_TIMEOUT.
+
+    \b
+    Examples:
+      flask sms work --daemon
+      flask sms work --queue=sms,notifications,default --timeout=300 --tries=3
+
+    Exit codes: 0 stopped in order, 12 over --memory, 1 failed, 2 wrong options.
+    """
+    pipes = os.environ.pop(PIPES, None)
+    raise SystemExit(_child(pipes, options) if pipes else _parent(options))
+
+
+def _parent(options: dict[str, object]) -> int:
+    stops = Stops()
+    stops.install()
+    grace = options["grace"] if options["grace"] is not None else settings().grace_seconds
+    registry = build_registry(defaults=_policy(options))
+    supervisor = Supervisor(_command(options), database(), registry, grace=float(str(grace)), stops=stops)
+    code = supervisor.run()
+    if code == control.RESTART_CODE and not stops.reason:
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - ourselves, with new code
+    return 0 if code == control.RESTART_CODE else code
+
+
+def _child(pipes: str, options: dict[str, object]) -> int:
+    stops = Stops()
+    stops.install()
+    link = ParentLink(pipes)
+    stops.watch(link.lifeline)
+    services = build_services()
+    worker = Worker(
+        database(),
+        build_registry(services, _policy(options)),
+        _worker_options(options),
+        stops,
+        on_register=link.registered,
+        on_start=link.started,
+        chores=(close_left_open, purge_drafts),
+    )
+    try:
+        return worker.run().code
+    finally:
+        services.close()
+
+
+def _policy(options: dict[str, object]) -> Policy:
+    backoff: tuple[float, ...] = options["backoff"]  # type: ignore[assignment]  # as `_numbers` made it
+    return Policy(int(str(options["tries"])), backoff, float(str(options["timeout"])))
+
+
+def _worker_options(options: dict[str, object]) -> Options:
+    queues = [name.strip() for name in str(options["queue"]).split(",") if name.strip()]
+    if not queues:
+        raise click.BadParameter("name at least one queue", param_hint="--queue")
+    chosen = settings()
+    return Options(
+        queues,
+        daemon=bool(options["daemon"]),
+        once=bool(options["once"]),
+        sleep=float(str(options["sleep"])),
+        memory_mib=float(str(options["memory"])),
+        max_jobs=int(str(options["max_jobs"])),
+        max_time=float(str(options["max_time"])),
+        max_wait=chosen.queue_max_wait_seconds,
+        lease=chosen.lease_seconds,
+        heartbeat=chosen.heartbeat_seconds,
+    )
+
+
+def _command(options: dict[str, object]) -> list[str]:
+    """Return the command line of the worker: ours again, started by another name."""
+    command = [sys.executable, "-m", "smsqueue", "sms", "work"]
+    for name, value in options.items():
+        option = f"--{name.replace('_', '-')}"
+        if isinstance(value, bool):
+            command += [option] if value else []
+        elif isinstance(value, tuple):
+            command.append(f"{option}={','.join(str(part) for part in value)}")
+        elif value is not None:
+            command.append(f"{option}={value}")
+    return command

@@ -1,0 +1,45 @@
+"""Closing a campaign, once: its verdict, one notice and one mail, in one transaction."""
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from smsqueue.core.clock import now
+from smsqueue.domain import notices
+from smsqueue.models import Campaign, Status
+from smsqueue.queue.events import emit
+
+RUNNING = (Status.PENDING, Status.PROCESSING, Status.CANCELLED)
+NOTHING_WENT = "No message was accepted by the gateway."
+
+
+def locked(session: Session, campaign_id: int) -> Campaign:
+    """Return the campaign as it is on disk, locked until the transaction ends."""
+    statement = sa.select(Campaign).where(Campaign.id == campaign_id).with_for_update()
+    return session.scalars(statement.execution_options(populate_existing=True)).one()
+
+
+def close(session: Session, campaign_id: int) -> bool:
+    """End the campaign if nothing of it is queued or being sent, and say whether this call did.
+
+    Must run in a transaction of its own: two workers that finish together each see only their own rows before.
+    """
+    campaign = locked(session, campaign_id)
+    if campaign.finished_at or campaign.status not in RUNNING or campaign.queued or campaign.sending:
+        return False
+    campaign.finished_at = now()
+    if campaign.status != Status.CANCELLED:
+        failed = campaign.gave_up or not (campaign.accepted + campaign.unknown)
+        campaign.status = Status.FAILED if failed else Status.COMPLETED
+        if failed and not campaign.error:
+            campaign.error = NOTHING_WENT
+    notices.tell_of_ending(session, campaign)
+    emit("campaign.ended", campaign_id=campaign.id, status=campaign.status, **campaign.counts)
+    return True
+
+
+def open_without_rows(session: Session) -> list[int]:
+    """Return campaigns that should be closed but are not: whoever should have closed them died."""
+    statement = sa.select(Campaign.id).where(
+        Campaign.status.in_(RUNNING), Campaign.finished_at.is_(None), Campaign.queued == 0, Campaign.sending == 0
+    )
+    return list(session.scalars(statement.limit(100)))

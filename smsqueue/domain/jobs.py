@@ -1,0 +1,73 @@
+"""The jobs of this program, as data: ids only, never a number or a text."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from smsqueue.queue.job import Job, Policy
+
+QUEUES = ("sms", "notifications", "default")
+"""All queues, in the order in which a worker asks them."""
+MAIL = Policy(tries=10, backoff=(5, 30, 60, 300, 900), timeout_seconds=60)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SendSingleSmsJob(Job):
+    """Send a campaign's only recipient; goes before bulk work."""
+
+    kind, queue, priority = "sms.send-single", "sms", 0
+    policy = Policy(tries=3, backoff=(5,), timeout_seconds=60, repeatable=True)
+    campaign_id: int
+
+    @property
+    def rows(self) -> tuple[int, int]:
+        """The first and the last row to send."""
+        return 1, 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class SendBulkSmsJob(Job):
+    """Send to the recipients of one slice of a campaign who have not been sent to yet."""
+
+    kind, queue, priority = "sms.send-bulk", "sms", 10
+    policy = Policy(tries=3, backoff=(5,), timeout_seconds=300, repeatable=True)
+    campaign_id: int
+    first_row: int
+    last_row: int
+
+    @property
+    def rows(self) -> tuple[int, int]:
+        """The first and the last row to send."""
+        return self.first_row, self.last_row
+
+
+SendingJob = SendSingleSmsJob | SendBulkSmsJob
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckRowsJob(Job):
+    """Check the rows of a draft whose list is too long for a page's request."""
+
+    kind, queue = "sms.check-rows", "default"
+    policy = Policy(tries=3, backoff=(5,), timeout_seconds=300)
+    campaign_id: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SendMailJob(Job):
+    """Send a notice by mail; may arrive twice when a worker dies at the wrong moment."""
+
+    kind, queue, policy = "mail.notice", "notifications", MAIL
+    notice_id: str
+
+    @classmethod
+    def about(cls, notice_id: UUID) -> "SendMailJob":
+        """Build the job for a notice."""
+        return cls(notice_id=str(notice_id))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SendResetMailJob(Job):
+    """Send the link by which a person sets a new password; the worker makes the link."""
+
+    kind, queue, policy = "mail.reset", "notifications", MAIL
+    user_id: int

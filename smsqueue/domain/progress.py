@@ -1,0 +1,48 @@
+"""How far a campaign is: the numbers of the page's poll, the command and JSON."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from smsqueue.models import Campaign
+
+ENOUGH_SECONDS = 2
+"""A rate measured for less says nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast a campaign goes: recipients a minute, and seconds left; None while that cannot be told."""
+
+    rate: float | None
+    eta_seconds: int | None
+
+
+def summary(campaign: Campaign) -> dict[str, Any]:
+    """Return a campaign as `flask sms campaign show --json` gives it; times as ISO 8601 or None."""
+    return {
+        "id": str(campaign.uuid),
+        "status": campaign.status,
+        "error": campaign.error,
+        "total": campaign.total,
+        "counts": campaign.counts,
+        "credits": {"charged": campaign.charged, "returned": campaign.returned, "held": campaign.held},
+        "started_at": _iso(campaign.started_at),
+        "finished_at": _iso(campaign.finished_at),
+    }
+
+
+def pace(campaign: Campaign, now: datetime) -> Pace:
+    """Measure the rate since the start, and from it the time left."""
+    if campaign.started_at is None or not campaign.done:
+        return Pace(None, None)
+    seconds = ((campaign.finished_at or now) - campaign.started_at).total_seconds()
+    if seconds < ENOUGH_SECONDS and not campaign.finished_at:
+        return Pace(None, None)
+    rate = campaign.done / max(seconds, 0.001)
+    left = None if campaign.finished_at else round((campaign.total - campaign.done) / rate)
+    return Pace(60 * rate, left)
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None

@@ -1,0 +1,205 @@
+"""Sending one slice: a window of intents, calls without a transaction, outcomes; refilled without a barrier.
+
+One coordinator (the worker's main thread) owns the database; the senders' threads only call.
+"""
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from smsqueue.db import is_away
+from smsqueue.domain import completion, journal, stopping
+from smsqueue.domain.journal import Answer, Intent, Sender
+from smsqueue.domain.senders import Calls, Senders
+from smsqueue.domain.settlement import Rows, in_rows, recipients
+from smsqueue.gateways.base import Deferred, Rejected
+from smsqueue.models import Campaign, State
+from smsqueue.queue.claim import LeaseLost, is_held, note_progress
+from smsqueue.queue.dispatch import SECOND, clock_us
+from smsqueue.queue.events import emit
+from smsqueue.queue.runner import Run, Snooze
+from smsqueue.queue.workers import steady
+
+FLUSH_ROWS = 16
+FLUSH_SECONDS = 0.25
+LOOK_SECONDS = 0.2
+"""How often a slice looks for more urgent work."""
+LONGEST_PAUSE_SECONDS = 5.0
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much one worker has in flight, and for how long a slice has its turn."""
+
+    window: int
+    slice_seconds: float
+    sender: str
+
+
+@dataclass
+class SliceRun:
+    """One stretch of work on one slice."""
+
+    run: Run
+    senders: Senders
+    limits: Limits
+    campaign_id: int
+    rows: Rows
+    open: int = 0
+    began: float = field(default_factory=steady)
+    looked: float = field(default_factory=steady)
+    unreachable: int = 0
+    ends: str | None = None
+    """Why no more is started; None while the slice has its turn."""
+    is_lost: bool = False
+    counted: int = 0
+    _offset: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Give the slice its own answers: those of one that broke off must not reach the next."""
+        self.calls = Calls(self.senders)
+
+    def work(self) -> Snooze | None:
+        """Send what is due; return None when nothing of the slice is left, else when to go on. Raises LeaseLost."""
+        if self._insist(self._begin):
+            self._turn([])
+            while self.open:
+                self._turn(self.calls.answers(min(FLUSH_ROWS, self.open), FLUSH_SECONDS))
+        emit("slice.ended", campaign_id=self.campaign_id, rows=list(self.rows), count=self.counted, reason=self.ends)
+        if self.is_lost:
+            raise LeaseLost(self.run.claim.id)
+        rest = self._insist(self._rest)
+        if rest is not None:
+            return rest
+        self.run.database.write(lambda session: completion.close(session, self.campaign_id))
+        return None
+
+    def _begin(self, session: Session) -> bool:
+        """Clear up after an earlier claim, start the campaign; say whether there may be something to send."""
+        self._hold(session)
+        self._offset = clock_us(session) / SECOND - steady()
+        campaign = session.get_one(Campaign, self.campaign_id)
+        crashed = journal.mark_crashed(session, campaign, self.rows, self._now())
+        if crashed:
+            emit("slice.crashed", campaign_id=campaign.id, rows=list(self.rows), unknown=crashed)
+        stopping.start(session, campaign, self._now())
+        return not stopping.end_what_may_not_go(session, campaign, self.rows, self._now())
+
+    def _turn(self, answers: list[Answer]) -> None:
+        """Write down answers, refill the window, and hand the new intents to the threads."""
+        self._judge(answers)
+        began: list[Intent] = []
+
+        def turn(session: Session) -> None:
+            began[:] = self._exchange(session, answers, began)
+
+        self._insist(turn)
+        self.open += len(began) - len(answers)
+        self.counted += len(answers)
+        if answers:
+            emit("window.sent", campaign_id=self.campaign_id, rows=list(self.rows), answers=len(answers))
+        for intent in began:
+            self.calls.start(intent, self.run.lease.covers)
+
+    def _exchange(self, session: Session, answers: list[Answer], lost: list[Intent]) -> list[Intent]:
+        """One transaction of the window. `lost` are the intents of a commit whose answer did not arrive."""
+        if lost and journal.written(session, lost):
+            return lost
+        campaign = session.get_one(Campaign, self.campaign_id)
+        self.is_lost = self.is_lost or not self._still_ours(session, answers)
+        if answers:
+            journal.record(session, campaign, answers, self._now())
+            self._stop_for_account(session, campaign, answers)
+        if self.is_lost or self._is_over(session):
+            return []
+        room = self.limits.window - self.open + len(answers)
+        if room <= 0:
+            return []
+        return journal.start(session, campaign, self.rows, self._sender(), room=room, now=self._now())
+
+    def _still_ours(self, session: Session, answers: list[Answer]) -> bool:
+        return note_progress(session, self.run.claim) if answers else is_held(session, self.run.claim)
+
+    def _hold(self, session: Session) -> None:
+        if not is_held(session, self.run.claim):
+            raise LeaseLost(self.run.claim.id)
+
+    def _is_over(self, session: Session) -> bool:
+        if self.ends is None:
+            self.ends = self._reason(session)
+        return self.ends is not None
+
+    def _reason(self, session: Session) -> str | None:
+        if self.run.is_stopping:
+            return "the worker stops"
+        if self.unreachable >= self.senders.concurrency:
+            return "the gateway cannot be reached"
+        if steady() - self.began >= self.limits.slice_seconds:
+            return "others have their turn"
+        if steady() - self.looked >= LOOK_SECONDS:
+            self.looked = steady()
+            if self.run.should_yield(session):
+                return "something more urgent waits"
+        return None
+
+    def _judge(self, answers: list[Answer]) -> None:
+        """Count calls in a row that did not reach the gateway: with nobody there the slice waits as a whole."""
+        for answer in answers:
+            away = isinstance(answer.outcome, Deferred) and answer.outcome.cause == "unreachable"
+            self.unreachable = self.unreachable + 1 if away else 0
+
+    def _stop_for_account(self, session: Session, campaign: Campaign, answers: list[Answer]) -> None:
+        for answer in answers:
+            if isinstance(answer.outcome, Rejected) and answer.outcome.scope == "account":
+                stopping.stop_for_account(session, campaign, answer.outcome)
+                self.ends = "the gateway refuses our account"
+                return
+
+    def _rest(self, session: Session) -> Snooze | None:
+        """Say when the rest of the slice is due; None when there is none."""
+        self._hold(session)
+        campaign = session.get_one(Campaign, self.campaign_id)
+        stopping.end_what_may_not_go(session, campaign, self.rows, self._now())
+        queued = (*in_rows(self.campaign_id, self.rows), recipients.c.state == State.QUEUED)
+        untouched = sa.func.count() - sa.func.count(recipients.c.not_before)
+        columns = (sa.func.count(), untouched, sa.func.min(recipients.c.not_before))
+        count, ready, due = session.execute(sa.select(*columns).where(*queued)).one()
+        if not count:
+            return None
+        if due is None or (ready and self.unreachable < self.senders.concurrency):
+            return Snooze(0, self.ends or "more to send")
+        wait = max(0.0, (_aware(due) - self._now()).total_seconds())
+        return Snooze(wait, self.ends or "the gateway asked to wait")
+
+    def _insist(self, use_case: Callable[[Session], T]) -> T:
+        """Write, however long the database is away: what the gateway answered is not forgotten for that."""
+        pause = 0.1
+        while True:
+            try:
+                return self.run.database.write(use_case)
+            except DBAPIError as error:
+                if not is_away(error):
+                    raise
+                emit("database.away", worker_id=self.run.lease.worker_id, reason=type(error).__name__)
+                time.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - jitter, not a secret
+                pause = min(LONGEST_PAUSE_SECONDS, pause * 2)
+
+    def _now(self) -> datetime:
+        """The database's time, read once a stretch and carried on by a clock that nobody can set."""
+        return datetime.fromtimestamp(steady() + self._offset, UTC)
+
+    def _sender(self) -> Sender:
+        held = self.run.claim
+        return Sender(self.run.lease.worker_id, held.token, self.senders.gateway.name, self.limits.sender)
+
+
+def _aware(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

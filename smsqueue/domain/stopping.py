@@ -1,0 +1,89 @@
+"""What ends waiting recipients before they are sent: cancel, a disabled owner, time, our account refused."""
+
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from smsqueue.core.errors import SmsQueueError
+from smsqueue.db import changed, table_of
+from smsqueue.domain.journal import mark_crashed
+from smsqueue.domain.settlement import GAVE_UP, Rows, end_waiting
+from smsqueue.gateways.base import Rejected
+from smsqueue.models import Campaign, State, Status, User
+from smsqueue.queue.events import emit
+
+campaigns = table_of(Campaign)
+OWNER_DISABLED = "Stopped: the account of the person who sent this was disabled."
+CANCELLED = "Cancelled before it was sent."
+TOO_LATE = "Not sent in time: it was no longer valid."
+
+
+class NotRunning(SmsQueueError):
+    """Only a campaign that waits or sends can be stopped."""
+
+
+def start(session: Session, campaign: Campaign, now: datetime) -> None:
+    """Set a pending campaign to processing, with the time."""
+    mine = sa.update(campaigns).where(campaigns.c.id == campaign.id, campaigns.c.status == Status.PENDING)
+    if changed(session, mine.values(status=Status.PROCESSING, started_at=now)):
+        emit("campaign.started", campaign_id=campaign.id, total=campaign.total)
+    session.refresh(campaign)
+
+
+def stop(session: Session, campaign: Campaign, reason: str) -> None:
+    """Stop a running campaign: what waits is credited back at once, calls in flight are still recorded.
+
+    Recipients before the campaign's row, as everywhere; raises NotRunning.
+    """
+    end_waiting(session, campaign, None, State.CANCELLED, error=reason)
+    running = sa.update(campaigns).where(
+        campaigns.c.id == campaign.id, campaigns.c.status.in_((Status.PENDING, Status.PROCESSING))
+    )
+    if not changed(session, running.values(status=Status.CANCELLED, error=reason)):
+        raise NotRunning("This campaign has ended already: there is nothing left to cancel.")
+    session.refresh(campaign)
+    emit("campaign.stopped", campaign_id=campaign.id, reason=reason)
+
+
+def stop_campaigns_of(session: Session, user_id: int) -> list[int]:
+    """Stop every running campaign of a person and return their ids, to be closed in transactions of their own."""
+    theirs = sa.select(Campaign).where(
+        Campaign.user_id == user_id, Campaign.status.in_((Status.PENDING, Status.PROCESSING))
+    )
+    found = session.scalars(theirs).all()
+    for campaign in found:
+        stop(session, campaign, OWNER_DISABLED)
+    return [campaign.id for campaign in found]
+
+
+def stop_for_account(session: Session, campaign: Campaign, refusal: Rejected) -> None:
+    """End a campaign whose gateway refuses us as a whole: no other recipient would fare better."""
+    reason = f"Stopped: the gateway refuses our account ({refusal.code}: {refusal.reason})"[:300]
+    end_waiting(session, campaign, None, State.FAILED, error=reason, code=refusal.code[:40])
+    mine = sa.update(campaigns).where(campaigns.c.id == campaign.id)
+    session.execute(mine.values(error=reason, gave_up=campaigns.c.gave_up + 1))
+    emit("campaign.stopped", campaign_id=campaign.id, reason=reason)
+
+
+def end_what_may_not_go(session: Session, campaign: Campaign, rows: Rows, now: datetime) -> bool:
+    """End the waiting recipients of a slice that may not be sent any more; say whether that was so."""
+    session.refresh(campaign)
+    owner = session.get_one(User, campaign.user_id)
+    if campaign.status == Status.CANCELLED:
+        end_waiting(session, campaign, rows, State.CANCELLED, error=campaign.error or CANCELLED)
+    elif not owner.active:
+        stop(session, campaign, OWNER_DISABLED)
+    elif campaign.valid_until is not None and now >= campaign.valid_until:
+        end_waiting(session, campaign, rows, State.EXPIRED, error=TOO_LATE)
+    else:
+        return campaign.status != Status.PROCESSING
+    return True
+
+
+def give_up(session: Session, campaign: Campaign, rows: Rows, reason: str, now: datetime) -> None:
+    """End a slice that spent its tries: queued recipients fail and are credited, open calls become unknown."""
+    mark_crashed(session, campaign, rows, now)
+    end_waiting(session, campaign, rows, State.FAILED, error=reason[:300], code=GAVE_UP)
+    mine = sa.update(campaigns).where(campaigns.c.id == campaign.id)
+    session.execute(mine.values(error=reason[:500], gave_up=campaigns.c.gave_up + 1))
