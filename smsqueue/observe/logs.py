@@ -28,13 +28,17 @@ class CannotLog(SmsQueueError):
         super().__init__(f"SMS_LOG_FILE ({file}) cannot be written: {reason}; name another file or allow writing there")
 
 
-def start(log_format: str, file: Path, *, verbose: bool = False, stream: TextIO | None = None) -> None:
+def start(
+    log_format: str, file: Path, *, verbose: bool = False, quiet: bool = False, stream: TextIO | None = None
+) -> None:
     """Write events and everybody's log records to `stream` (standard error) and `file` from now on.
 
-    Called again, it replaces what it did before. Raises CannotLog.
+    `verbose` adds each job of a batch, `quiet` leaves only warnings on `stream`. Called again, it replaces what it
+    did before. Raises CannotLog.
     """
     formatter = JsonFormatter() if log_format == "json" else TextFormatter()
     handlers: tuple[logging.Handler, ...] = (_Stream(stream or sys.stderr), _open(file))
+    handlers[0].setLevel(logging.WARNING if quiet else logging.NOTSET)
     stop()
     for handler in handlers:
         handler.setFormatter(formatter)

@@ -11,7 +11,8 @@ WORDS: dict[str, tuple[int, str]] = {
     "worker.stopped": (INFO, "worker {worker_id} stopped after {jobs} jobs: {reason}"),
     "worker.lost": (ERROR, "worker {worker_id} was taken for dead; it starts anew under another number"),
     "worker.buried": (WARNING, "worker {worker_id} is dead; its jobs are free again"),
-    "worker.killed": (ERROR, "worker process {pid} was killed: {reason}"),
+    "worker.died": (ERROR, "the process of worker {worker_id} died: {reason}"),
+    "worker.replaced": (WARNING, "worker {worker_id} is replaced in {pause} s"),
     "heartbeat.missed": (WARNING, "worker {worker_id} could not renew its lease: {reason}"),
     "jobs.claimed": (INFO, "worker {worker_id} claimed the jobs {ids}"),
     "jobs.finished": (INFO, "worker {worker_id} finished {count} jobs ({kind})"),
@@ -21,11 +22,18 @@ WORDS: dict[str, tuple[int, str]] = {
     "job.released": (INFO, "job {job_id} ({kind}) waits for {seconds} s: {reason}"),
     "job.failed": (ERROR, "job {job_id} ({kind}) failed after {attempts} tries: {reason}"),
     "job.lost": (WARNING, "job {job_id} ({kind}) is held by another worker by now; nothing was recorded"),
+    "campaign.launched": (INFO, "campaign {campaign_id} was confirmed: {total} recipients for {price} credits"),
     "campaign.started": (INFO, "campaign {campaign_id} started"),
     "campaign.ended": (INFO, "campaign {campaign_id} ended: {status}"),
-    "window.sent": (INFO, "campaign {campaign_id}: outcomes recorded"),
-    "database.away": (ERROR, "worker {worker_id} cannot reach the database: {reason}"),
-    "database.back": (WARNING, "worker {worker_id} reaches the database again"),
+    "campaign.stopped": (INFO, "campaign {campaign_id} was stopped: {reason}"),
+    "slice.ended": (INFO, "campaign {campaign_id}: rows {rows} are through with this turn: {reason}"),
+    "slice.crashed": (
+        WARNING,
+        "campaign {campaign_id}: an earlier worker left {unknown} of rows {rows} without answer",
+    ),
+    "window.sent": (INFO, "campaign {campaign_id}: {answers} outcomes of rows {rows} recorded"),
+    "database.away": (ERROR, "the database cannot be reached: {reason}"),
+    "database.back": (WARNING, "the database can be reached again"),
 }
 
 
@@ -36,7 +44,7 @@ def level_of(event: str) -> int:
 
 def say(event: str, facts: dict[str, Any]) -> str:
     """Word an event; facts that its sentence does not mention follow as `name=value`."""
-    shown = {name: _show(value) for name, value in facts.items()}
+    shown = {name: _show(name, value) for name, value in facts.items() if value is not None}
     sentence = WORDS[event][1] if event in WORDS else ""
     told = {name for _, name, _, _ in Formatter().parse(sentence) if name}
     if not told <= set(shown):
@@ -45,10 +53,10 @@ def say(event: str, facts: dict[str, Any]) -> str:
     return " ".join(part for part in (sentence.format_map(shown), rest) if part)
 
 
-def _show(value: Any) -> str:
-    if isinstance(value, list | tuple) and value and all(isinstance(each, int) for each in value):
-        return ranges(sorted(value))
-    return str(value)
+def _show(name: str, value: Any) -> str:
+    if name == "rows":
+        return "-".join(str(row) for row in value)
+    return ranges(sorted(value)) if name == "ids" else str(value)
 
 
 def ranges(numbers: list[int]) -> str:

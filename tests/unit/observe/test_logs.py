@@ -5,11 +5,13 @@ import json
 import logging
 import re
 from collections.abc import Callable, Iterator
+from string import Formatter
 
 import pytest
 import sqlalchemy as sa
 
 from smsqueue.observe import logs
+from smsqueue.observe.words import WORDS, say
 from smsqueue.queue.events import emit
 
 NUMBER = "+447700900123"
@@ -41,8 +43,8 @@ def test_event_is_one_line_with_its_ids_in_words(start_logs, tmp_path):
 
 def test_fact_that_the_sentence_does_not_mention_follows(start_logs):
     stream = start_logs()
-    emit("window.sent", campaign_id=7, job_id=12, sent=16)
-    assert stream.getvalue().endswith("window.sent: campaign 7: outcomes recorded job_id=12 sent=16\n")
+    emit("campaign.started", campaign_id=7, total=2000)
+    assert stream.getvalue().endswith("campaign.started: campaign 7 started total=2000\n")
 
 
 def test_event_without_words_is_written_as_its_facts(start_logs):
@@ -139,6 +141,29 @@ def test_traceback_in_text_stands_behind_bars(start_logs):
     assert first.endswith("ERROR anybody: oh")
     assert rest
     assert all(line.startswith("  | ") for line in rest)
+
+
+def test_every_sentence_can_be_said_with_the_facts_it_names():
+    for event, (_, sentence) in WORDS.items():
+        names = {name for _, name, _, _ in Formatter().parse(sentence) if name}
+        facts = {name: [1, 2] if name in ("ids", "rows") else 1 for name in names}
+        assert say(event, facts)
+        assert "=" not in say(event, facts)
+
+
+def test_fact_that_is_missing_does_not_stop_the_program(start_logs):
+    stream = start_logs()
+    emit("job.failed", job_id=1)
+    assert stream.getvalue().endswith("ERROR job.failed: job_id=1\n")
+
+
+def test_quiet_leaves_only_warnings_on_standard_error(start_logs, tmp_path):
+    stream = start_logs(quiet=True)
+    emit("campaign.launched", campaign_id=1, total=2, price=2)
+    emit("worker.lost", worker_id=1)
+    assert "campaign" not in stream.getvalue()
+    assert "worker.lost" in stream.getvalue()
+    assert "campaign 1 was confirmed" in (tmp_path / "logs" / "sms.log").read_text(encoding="utf-8")
 
 
 def test_each_job_of_a_batch_is_told_only_when_asked_for(start_logs):

@@ -1,0 +1,57 @@
+"""What all commands share: where the database is, and how an error becomes a sentence and an exit code."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+from flask import current_app
+from flask.cli import AppGroup
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from smsqueue.config import Settings
+from smsqueue.core.errors import SmsQueueError
+from smsqueue.db import Database, is_away
+from smsqueue.extensions import db
+from smsqueue.observe.redaction import scrub
+
+T = TypeVar("T")
+
+
+class Commands(AppGroup):
+    """A group whose commands say what is wrong in a sentence (exit code 1) instead of a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except SmsQueueError as error:
+            raise click.ClickException(str(error)) from error
+        except DBAPIError as error:
+            if not is_away(error):
+                raise
+            reason = scrub(str(error.orig)).strip()
+            advice = "Is DATABASE_URL right, and has `flask db upgrade` made the tables?"
+            raise click.ClickException(f"The database does not answer: {reason}. {advice}") from error
+
+
+def settings() -> Settings:
+    """Return this installation's settings."""
+    found: Settings = current_app.config["SETTINGS"]
+    return found
+
+
+def database() -> Database:
+    """Return this installation's database."""
+    return Database(db.engine)
+
+
+def read(use_case: Callable[[Session], T]) -> T:
+    """Run `use_case(session)` for reading."""
+    with database().reading() as session:
+        return use_case(session)
+
+
+def write(use_case: Callable[[Session], T]) -> T:
+    """Run `use_case(session)` in one transaction."""
+    return database().write(use_case)
