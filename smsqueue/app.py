@@ -7,6 +7,7 @@ from flask import Flask
 from flask.cli import FlaskGroup
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from smsqueue.cli import sms
 from smsqueue.config import BadSettings, Settings
 from smsqueue.db import normalise_url
 from smsqueue.extensions import db, mail, migrate
@@ -49,6 +50,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.config.from_mapping(flask_options(settings))
     register_extensions(app)
     register_web(app)
+    app.cli.add_command(sms)
     if settings.proxy_hops:
         hops = settings.proxy_hops
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
