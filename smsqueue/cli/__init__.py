@@ -1,11 +1,26 @@
 """`flask sms`: every command, at the terminal and in cron."""
 
-from smsqueue.cli import accounts, audit, campaigns, demo, failed, queues, sending, simulator, work
-from smsqueue.cli.base import Commands
+import click
+from flask.cli import with_appcontext
 
-sms = Commands(
-    "sms", help="Send SMS campaigns in the background. `flask sms COMMAND --help` shows each command with an example."
-)
+from smsqueue.cli import accounts, audit, campaigns, demo, failed, queues, sending, simulator, work
+from smsqueue.cli.base import Commands, settings
+from smsqueue.observe import logs
+
+
+@click.group("sms", cls=Commands)
+@click.pass_context
+@with_appcontext
+def sms(context: click.Context) -> None:
+    """Send SMS campaigns in the background.
+
+    `flask sms COMMAND --help` shows each command with an example and its exit codes.
+    """
+    chosen = settings()
+    logs.start(chosen.log_format, chosen.log_file, quiet=context.invoked_subcommand != "work")
+    context.call_on_close(logs.stop)
+
+
 campaigns.campaign.add_command(sending.create)
 for command in (
     work.work,

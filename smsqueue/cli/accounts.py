@@ -9,6 +9,7 @@ from flask_security import hash_password
 from sqlalchemy.orm import Session
 
 from smsqueue.cli.base import Commands, write
+from smsqueue.cli.output import count
 from smsqueue.core.errors import SmsQueueError
 from smsqueue.domain import accounts, credits
 from smsqueue.models import Team, User
@@ -121,7 +122,7 @@ def grant(team_name: str, amount: int, reason: str) -> None:
         credits.grant(session, owner.id, amount, reason=reason)
         return credits.balance(session, owner.id)
 
-    click.echo(f"{team_name} has {write(give):,} credits now.")
+    click.echo(f"{team_name} has {count(write(give), 'credit')} now.")
 
 
 @team.command("countries")

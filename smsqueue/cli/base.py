@@ -30,7 +30,7 @@ class Commands(AppGroup):
         except DBAPIError as error:
             if not is_away(error):
                 raise
-            reason = scrub(str(error.orig)).strip()
+            reason = scrub(str(error.orig)).strip().splitlines()[0].rstrip(".")
             advice = "Is DATABASE_URL right, and has `flask db upgrade` made the tables?"
             raise click.ClickException(f"The database does not answer: {reason}. {advice}") from error
 

@@ -92,9 +92,9 @@ class Crew:
         threading.Thread(target=self._welcome, daemon=True).start()
 
     def _welcome(self) -> None:
-        """Say where everything is, once the pages answer."""
+        """Say where everything is, once the pages answer and the worker works."""
         deadline = time.monotonic() + START_SECONDS
-        while not self._answers():
+        while not (self._ears.worker_is_up and self._answers()):
             if self._over.wait(0.1) or time.monotonic() > deadline:
                 return
         pages = f"smsqueue is ready: {self.environment['BASE_URL']}"
@@ -125,17 +125,18 @@ class _Manager(Manager):  # type: ignore[misc]  # the library has no types
 
 
 class _Ears(Printer):  # type: ignore[misc]  # the library has no types
-    """honcho's printer, which hears when all have been started and who ended first."""
+    """honcho's printer, which hears when all have been started, when the worker works, and who ended first."""
 
     def __init__(self, count: int, when_started: Callable[[], None]) -> None:
         super().__init__(sys.stdout)
-        self.first_to_end = ""
+        self.first_to_end, self.worker_is_up = "", False
         self._missing, self._when_started = count, when_started
 
     def write(self, message: Message) -> None:
         """Print a line, and understand honcho's own ones: `web started (pid=1)`, `web stopped (rc=0)`."""
         super().write(message)
         if message.name != SYSTEM_PRINTER_NAME:
+            self.worker_is_up = self.worker_is_up or b"worker.started" in message.data
             return
         name, verb, *_ = message.data.split()
         if verb == "stopped":

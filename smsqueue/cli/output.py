@@ -28,6 +28,11 @@ def show_table(heads: Sequence[str], rows: Sequence[Sequence[object]], *, empty:
         click.echo("  ".join(padded).rstrip())
 
 
+def count(number: int, thing: str) -> str:
+    """Say how many: `1 row`, `2,000 rows`."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
 def _cell(value: object) -> str:
     if value is None:
         return "-"

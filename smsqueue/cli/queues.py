@@ -4,7 +4,7 @@ import click
 from flask.cli import with_appcontext
 
 from smsqueue.cli.base import database, read, settings, write
-from smsqueue.cli.output import show_json, show_table
+from smsqueue.cli.output import count, show_json, show_table
 from smsqueue.cli.services import build_registry
 from smsqueue.domain.jobs import QUEUES
 from smsqueue.queue import control, failed, monitor
@@ -81,8 +81,7 @@ def clear(queues: str, reserved: bool, force: bool) -> None:
     if settings().is_production and not force:
         click.confirm(f"Delete all jobs of {', '.join(names)} in production?", abort=True)
     for name in names:
-        count = _clear(name, reserved)
-        click.echo(f"{name}: {count:,} job{'' if count == 1 else 's'} deleted.")
+        click.echo(f"{name}: {count(_clear(name, reserved), 'job')} deleted.")
 
 
 def _clear(queue: str, reserved: bool) -> int:

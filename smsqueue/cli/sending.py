@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from smsqueue.cli.base import database, read, settings, write
 from smsqueue.cli.campaigns import show_campaign
+from smsqueue.cli.output import count
 from smsqueue.cli.waiting import wait_for
 from smsqueue.core.errors import SmsQueueError
 from smsqueue.domain import accounts, campaigns, drafts, reviewing, sheets
@@ -122,15 +123,15 @@ def _told(checked: Campaign, rows: Sequence[SkippedRow]) -> str:
     lines = [f"  row {row.source_row}: {escape(row.cell)!r}: {escape(row.problem)}" for row in rows]
     if checked.bad > len(rows):
         lines.append(f"  and {checked.bad - len(rows):,} more")
-    head = f"Nothing was sent: {checked.bad:,} of {checked.rows:,} rows are bad."
+    head = f"Nothing was sent: {count(checked.bad, 'bad row')} of {checked.rows:,}."
     return "\n".join([f"{head} Mend them, or leave them out by --skip-bad.", *lines])
 
 
 def _tell_skipped(checked: Campaign) -> None:
     if checked.bad:
-        click.echo(f"{checked.bad:,} bad rows are left out.")
+        click.echo(f"Left out: {count(checked.bad, 'bad row')}.")
     if checked.duplicates:
-        click.echo(f"{checked.duplicates:,} rows name a number that an earlier row has; each number gets one SMS.")
+        click.echo(f"Merged: {count(checked.duplicates, 'row')} with a number of an earlier row; it gets one SMS.")
 
 
 def _rules(owner: User) -> Rules:
@@ -150,8 +151,9 @@ def _launch(draft: Campaign) -> Campaign:
 
 def _finish(launched: Campaign, *, wait: bool, as_json: bool) -> None:
     if not as_json:
-        click.echo(f"{launched.uuid}: {launched.total:,} recipients for {launched.price:,} credits.")
-    ended = wait_for(database(), launched.id) if wait else launched
+        price = count(launched.price, "credit")
+        click.echo(f"{launched.uuid}: {count(launched.total, 'recipient')} for {price}.")
+    ended = wait_for(database(), launched.id) if wait else read(lambda session: session.get_one(Campaign, launched.id))
     show_campaign(ended, as_json=as_json)
     if wait and ended.status != Status.COMPLETED:
         raise click.exceptions.Exit(1)

@@ -43,13 +43,13 @@ def level_of(event: str) -> int:
 
 
 def say(event: str, facts: dict[str, Any]) -> str:
-    """Word an event; facts that its sentence does not mention follow as `name=value`."""
+    """Word an event; facts that its sentence does not mention follow as `name=value`, zeros left out."""
     shown = {name: _show(name, value) for name, value in facts.items() if value is not None}
     sentence = WORDS[event][1] if event in WORDS else ""
     told = {name for _, name, _, _ in Formatter().parse(sentence) if name}
     if not told <= set(shown):
         sentence, told = "", set()
-    rest = " ".join(f"{name}={value}" for name, value in shown.items() if name not in told)
+    rest = " ".join(f"{name}={value}" for name, value in shown.items() if name not in told and value != "0")
     return " ".join(part for part in (sentence.format_map(shown), rest) if part)
 
 
