@@ -8,13 +8,14 @@ from sqlalchemy.orm import Session
 from werkzeug.datastructures import MultiDict
 
 from smsqueue.core.errors import SmsQueueError
-from smsqueue.domain import campaigns, drafts, sheets
+from smsqueue.db import Database
+from smsqueue.domain import campaigns, drafts, reviewing, sheets
 from smsqueue.domain.checking import BadText
 from smsqueue.domain.errors import BadDraft, NotFound
 from smsqueue.domain.sheets import BadFile
 from smsqueue.extensions import db, write
 from smsqueue.models import Campaign, Kind, Status, Upload
-from smsqueue.web import access, confirming, presenting, uploads
+from smsqueue.web import access, confirming, presenting, rules, uploads, waiting
 from smsqueue.web.uploads import CampaignForm
 
 bp = Blueprint("bulk", __name__, url_prefix="/sms/campaigns")
@@ -58,6 +59,8 @@ def column(uuid: UUID) -> ResponseReturnValue:
     """Check the same rows again with the numbers taken from another column."""
     campaign = _draft(uuid)
     upload = drafts.upload_of(db.session(), campaign)
+    if upload is None:
+        raise NotFound("upload")
     chosen = request.form.get("column", type=int)
     try:
         campaign = _store(campaign.name, campaign.text, upload, chosen, str(uuid))
@@ -84,7 +87,8 @@ def confirm(uuid: UUID) -> ResponseReturnValue:
 @access.member
 def discard(uuid: UUID) -> ResponseReturnValue:
     """Throw a draft away."""
-    write(lambda session: campaigns.discard(session, access.current_team_id(), uuid))
+    team_id = access.current_team_id()
+    write(lambda session: campaigns.discard(session, team_id, uuid))
     flash("The draft is discarded. Nothing was sent or charged.", "success")
     return redirect(url_for("campaigns.index"), 303)
 
@@ -92,22 +96,24 @@ def discard(uuid: UUID) -> ResponseReturnValue:
 @bp.get("/<uuid:uuid>/bad-rows.csv")
 @access.member
 def bad_rows(uuid: UUID) -> ResponseReturnValue:
-    """Download every row that is not sent to, with the reason."""
+    """Download every row that needs fixing (or, with `?duplicates=1`, that was merged), with the reason."""
     campaign = campaigns.find(db.session(), access.current_team_id(), uuid)
-    lines = uploads.bad_rows_csv(drafts.iter_skipped(db.session(), campaign))
-    answer = Response(stream_with_context(lines), mimetype="text/csv")
-    answer.headers["Content-Disposition"] = "attachment; filename=bad-rows.csv"
+    merged = request.args.get("duplicates") == "1"
+    rows = (row for row in drafts.iter_skipped(db.session(), campaign) if row.duplicate == merged)
+    answer = Response(stream_with_context(uploads.bad_rows_csv(rows)), mimetype="text/csv")
+    filename = "duplicates.csv" if merged else "bad-rows.csv"
+    answer.headers["Content-Disposition"] = f"attachment; filename={filename}"
     return answer
 
 
-def _review_page(uuid: UUID, problem: str | None = None) -> ResponseReturnValue:
+def _review_page(uuid: UUID, problem: str | None = None) -> confirming.Page:
     campaign = campaigns.find(db.session(), access.current_team_id(), uuid)
     if campaign.status != Status.DRAFT:
         return redirect(url_for("campaigns.show", uuid=uuid), 303)
     if campaign.kind == Kind.SINGLE:
         return redirect(url_for("compose.review", uuid=uuid), 303)
     if campaign.checked_at is None:
-        return render_template("campaigns/checking.html", campaign=campaign)
+        return render_template("campaigns/checking.html", campaign=campaign, why=waiting.why(db.session(), "default"))
     upload = drafts.upload_of(db.session(), campaign)
     sheet = uploads.understood(upload)
     return render_template(
@@ -116,7 +122,7 @@ def _review_page(uuid: UUID, problem: str | None = None) -> ResponseReturnValue:
         upload=upload,
         columns=sheet.headers if sheet else [],
         described=uploads.described(sheet) if sheet else "",
-        quote=drafts.quote(db.session(), campaign),
+        quote=reviewing.quote(db.session(), campaign),
         bad_rows=drafts.skipped(db.session(), campaign, None, SHOWN_BAD_ROWS),
         problem=problem,
         form=confirming.ConfirmForm(MultiDict({"token": campaign.token})),
@@ -166,11 +172,19 @@ def _take_upload(form: CampaignForm) -> Upload | None:
 
 def _store(name: str, text: str, upload: Upload, column: int | None, draft: str | None) -> Campaign:
     """Store the draft and have its rows checked: here when they are few, else by a job."""
-    rules, replace = rules.current(), uploads.as_uuid(draft)
+    user, sheet, limits = access.user(), sheets.read(upload.content), rules.current()
 
     def keep(session: Session) -> Campaign:
         campaign = drafts.draft_bulk(
-            session, user=access.user(), name=name, text=text, upload=upload, column=column, replace=replace
+            session,
+            user=user,
+            name=name,
+            text=text,
+            upload=upload,
+            sheet=sheet,
+            column=column,
+            replace=uploads.as_uuid(draft),
+            rules=limits,
         )
         if campaign.rows > drafts.INLINE_ROWS:
             drafts.queue_check(session, campaign)
@@ -178,7 +192,7 @@ def _store(name: str, text: str, upload: Upload, column: int | None, draft: str 
 
     campaign = write(keep)
     if campaign.rows <= drafts.INLINE_ROWS:
-        drafts.check_rows(database(), campaign.id, rules)
+        reviewing.check_rows(Database(db.engine), campaign.id, limits)
     return campaign
 
 

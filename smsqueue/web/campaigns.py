@@ -5,16 +5,15 @@ import json
 from typing import Any
 from uuid import UUID
 
+import sqlalchemy as sa
 from flask import Blueprint, Response, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from sqlalchemy.orm import Session
 
 from smsqueue.core.clock import now
 from smsqueue.domain import campaigns, progress
 from smsqueue.extensions import db, write
-from smsqueue.models import Campaign, State, Status
-from smsqueue.queue import monitor
-from smsqueue.web import access, presenting
+from smsqueue.models import Campaign, State, Status, User
+from smsqueue.web import access, presenting, waiting
 
 bp = Blueprint("campaigns", __name__, url_prefix="/sms/campaigns")
 bp.record(presenting.install)
@@ -30,7 +29,7 @@ def index() -> ResponseReturnValue:
     before = request.args.get("before", type=int)
     found = campaigns.listing(db.session(), access.current_team_id(), before, PAGE + 1)
     older = found[PAGE - 1].id if len(found) > PAGE else None
-    return render_template("campaigns/index.html", campaigns=found[:PAGE], older=older, before=before)
+    return render_template("campaigns/index.html", campaigns=found[:PAGE], older=older, before=before, people=_people())
 
 
 @bp.get("/<uuid:uuid>")
@@ -55,6 +54,7 @@ def show(uuid: UUID) -> ResponseReturnValue:
 
 @bp.get("/<uuid:uuid>/status")
 @access.member
+@access.poll
 def status(uuid: UUID) -> ResponseReturnValue:
     """Answer the page's poll: the numbers, the changed parts of the page, and when to ask again."""
     campaign = campaigns.find(db.session(), access.current_team_id(), uuid)
@@ -62,7 +62,6 @@ def status(uuid: UUID) -> ResponseReturnValue:
     version = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
     answer = Response(json.dumps({**facts, "v": version}), mimetype="application/json")
     answer.set_etag(version)
-    answer.headers["Cache-Control"] = "no-store"
     return answer.make_conditional(request)
 
 
@@ -70,8 +69,9 @@ def status(uuid: UUID) -> ResponseReturnValue:
 @access.member
 def cancel(uuid: UUID) -> ResponseReturnValue:
     """Stop a campaign: what has not left is not sent and is credited back."""
+    team_id, email = access.current_team_id(), access.user().email
     try:
-        write(lambda session: campaigns.cancel(session, access.current_team_id(), uuid))
+        write(lambda session: campaigns.cancel(session, team_id, uuid, by=email))
         flash("The campaign is cancelled. What had not left is credited back.", "success")
     except campaigns.NotRunning as error:
         flash(str(error), "info")
@@ -83,12 +83,10 @@ def is_over(campaign: Campaign) -> bool:
     return campaign.finished_at is not None
 
 
-def why_waiting(session: Session, campaign: Campaign) -> str | None:
-    """Say what keeps a running campaign from moving, when the queue knows: no worker, for one."""
-    if campaign.status not in RUNNING:
-        return None
-    queue = monitor.status(session, ["sms"])
-    return None if queue.healthy else queue.headline
+def _people() -> dict[int, str]:
+    """Return the addresses of the team's people by id."""
+    mine = sa.select(User.id, User.email).where(User.team_id == access.current_team_id())
+    return dict(db.session.execute(mine).tuples().all())
 
 
 def _chosen_state() -> str | None:
@@ -104,7 +102,7 @@ def _live(campaign: Campaign) -> dict[str, Any]:
         "summary": progress.summary(campaign),
         "pace": pace,
         "over": is_over(campaign),
-        "why": why_waiting(db.session(), campaign),
+        "why": waiting.why(db.session(), "sms") if campaign.status in RUNNING else None,
         "state": _chosen_state(),
         "seen": request.args.get("seen", campaign.done, type=int),
     }

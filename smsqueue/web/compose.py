@@ -1,5 +1,6 @@
 """One SMS to one person: write, look at it, send."""
 
+from contextlib import suppress
 from uuid import UUID
 
 from flask import Blueprint, redirect, render_template, request, url_for
@@ -11,12 +12,12 @@ from wtforms import HiddenField, StringField, TextAreaField
 from wtforms.validators import DataRequired
 
 from smsqueue.core.phones import BadNumber
-from smsqueue.domain import campaigns, drafts
+from smsqueue.domain import campaigns, drafts, reviewing
 from smsqueue.domain.checking import BadText
 from smsqueue.domain.errors import NotFound
 from smsqueue.extensions import db, write
 from smsqueue.models import Campaign, Kind, Recipient, Status
-from smsqueue.web import access, confirming, presenting, uploads
+from smsqueue.web import access, confirming, presenting, rules, uploads
 
 bp = Blueprint("compose", __name__, url_prefix="/sms/send")
 bp.record(presenting.install)
@@ -49,7 +50,7 @@ def create() -> ResponseReturnValue:
     if not form.validate_on_submit():
         return _form_page(form), 422
     try:
-        campaign = write(lambda session: _store(session, form))
+        campaign = _store(form)
     except BadNumber as error:
         form.number.errors = [str(error)]
         return _form_page(form), 422
@@ -73,13 +74,18 @@ def confirm(uuid: UUID) -> ResponseReturnValue:
     return confirming.confirm(uuid, _review_page)
 
 
-def _store(session: Session, form: SingleForm) -> Campaign:
-    before = uploads.as_uuid(form.draft.data)
-    if before is not None:
-        campaigns.discard(session, access.current_team_id(), before)
-    return drafts.draft_single(
-        session, user=access.user(), number=form.number.data, text=form.text.data, rules=rules.current()
-    )
+def _store(form: SingleForm) -> Campaign:
+    """Store the draft in place of the one that was being changed."""
+    user, limits, before = access.user(), rules.current(), uploads.as_uuid(form.draft.data)
+    number, text = form.number.data, form.text.data
+
+    def keep(session: Session) -> Campaign:
+        with suppress(NotFound):
+            if before is not None:
+                campaigns.discard(session, user.team_id, before)
+        return drafts.draft_single(session, user=user, number=number, text=text, rules=limits)
+
+    return write(keep)
 
 
 def _draft(uuid: UUID) -> tuple[Campaign, Recipient]:
@@ -93,7 +99,7 @@ def _form_page(form: SingleForm) -> str:
     return render_template("compose/single.html", form=form, rules=rules.current())
 
 
-def _review_page(uuid: UUID, problem: str | None = None) -> ResponseReturnValue:
+def _review_page(uuid: UUID, problem: str | None = None) -> confirming.Page:
     campaign = campaigns.find(db.session(), access.current_team_id(), uuid)
     if campaign.status != Status.DRAFT:
         return redirect(url_for("campaigns.show", uuid=uuid), 303)
@@ -102,7 +108,7 @@ def _review_page(uuid: UUID, problem: str | None = None) -> ResponseReturnValue:
         "compose/review.html",
         campaign=campaign,
         recipient=recipient,
-        quote=drafts.quote(db.session(), campaign),
+        quote=reviewing.quote(db.session(), campaign),
         problem=problem,
         form=confirming.ConfirmForm(MultiDict({"token": campaign.token})),
     )

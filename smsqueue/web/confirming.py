@@ -6,14 +6,16 @@ from uuid import UUID
 from flask import redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 from flask_wtf import FlaskForm
+from werkzeug.wrappers import Response
 from wtforms import HiddenField
 
 from smsqueue.domain import campaigns
 from smsqueue.domain.campaigns import NotChecked, NothingToSend, OwnerDisabled, PriceChanged, WrongToken
 from smsqueue.domain.errors import NotEnoughCredits
 from smsqueue.extensions import write
-from smsqueue.web import access
+from smsqueue.web import access, rules
 
+Page = str | Response
 STALE = "This page was open for too long. Nothing was sent or charged: please look at it again, then press Send."
 
 
@@ -23,16 +25,21 @@ class ConfirmForm(FlaskForm):  # type: ignore[misc]  # the library has no types
     token = HiddenField()
 
 
-def confirm(uuid: UUID, review: Callable[[UUID, str], ResponseReturnValue]) -> ResponseReturnValue:
+def confirm(uuid: UUID, review: Callable[[UUID, str], Page]) -> ResponseReturnValue:
     """Launch the draft and go to its page; a second post of the same token goes there too."""
     form = ConfirmForm()
     if not form.validate_on_submit():
-        return review(uuid, STALE), 400
-    token = form.token.data or ""
+        return _again(review(uuid, STALE), 400)
+    team_id, token, terms = access.current_team_id(), form.token.data or "", rules.terms()
     try:
-        write(lambda session: campaigns.launch(session, access.current_team_id(), uuid, token))
+        write(lambda session: campaigns.launch(session, team_id, uuid, token, terms))
     except WrongToken as error:
         return render_template("campaigns/conflict.html", uuid=uuid, problem=str(error)), 409
     except (NotEnoughCredits, PriceChanged, NothingToSend, NotChecked, OwnerDisabled) as error:
-        return review(uuid, str(error)), 422
+        return _again(review(uuid, str(error)), 422)
     return redirect(url_for("campaigns.show", uuid=uuid), 303)
+
+
+def _again(page: Page, code: int) -> ResponseReturnValue:
+    """Show the review with what went wrong; where there is none any more, go where it leads."""
+    return page if isinstance(page, Response) else (page, code)

@@ -70,12 +70,12 @@ def plural(count: int, one: str, many: str | None = None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Say how long: "less than a minute", "3 min", "2 h 5 min"."""
+    """Say how long, roughly: "less than a minute", "about 3 min", "about 2 h 5 min"."""
     minutes = round(seconds / 60)
     if minutes < 1:
         return "less than a minute"
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+    return f"about {hours} h {minutes} min" if hours else f"about {minutes} min"
 
 
 def status_word(status: str) -> Word:
@@ -110,7 +110,7 @@ def sentence(campaign: Campaign) -> str:
 
 def campaign_title(campaign: Campaign) -> str:
     """Return what a campaign is called: its name, or for a single SMS whom it goes to."""
-    return f"Single SMS to {campaign.name}" if campaign.kind == Kind.SINGLE else campaign.name
+    return f"Single {campaign.name}" if campaign.kind == Kind.SINGLE else campaign.name
 
 
 FILTERS: dict[str, Callable[..., Any]] = {

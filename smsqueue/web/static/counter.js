@@ -46,7 +46,8 @@ function explain(area, place, size) {
   const cheaper = measure(plain).segments;
   place.replaceChildren();
   if (!found.length) return;
-  const listed = found.map(({ character, name }) => `${visible(character)} (${name})`).join(", ");
+  const known = ({ character, name }) => (name.startsWith("U+") ? visible(character) : `${visible(character)} (${name})`);
+  const listed = found.slice(0, 8).map(known).join(", ") + (found.length > 8 ? ` and ${found.length - 8} more` : "");
   const effect = cheaper < size.segments
     ? `make this ${size.segments} segments instead of ${cheaper}`
     : "leave room for 70 characters in an SMS instead of 160";

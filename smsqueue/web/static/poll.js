@@ -25,7 +25,7 @@ function start(region) {
   const title = document.title;
   let etag = "", timer = 0, busy = false, paused = false, stopped = false, failures = 0, spoken = -SPEAK_EVERY;
   let updated = new Date(), interval = 3000;
-  let said = { quarter: quarter(region.dataset.pollPercent), state: region.dataset.pollState };
+  let said = { quarter: quarter(region.dataset.pollPercent), state: region.dataset.pollState }, news = said;
 
   function plan(milliseconds) {
     clearTimeout(timer);
@@ -62,6 +62,7 @@ function start(region) {
     failures = 0;
     updated = new Date();
     stale.hidden = true;
+    speak();
     return interval;
   }
 
@@ -80,15 +81,15 @@ function start(region) {
     }
     if (percent === undefined) return;
     document.title = `${percent} % – ${region.dataset.pollName || title}`;
-    speak({ quarter: quarter(percent), state }, say);
+    news = { quarter: quarter(percent), state, say };
   }
 
-  function speak(now, sentence) {
-    const changed = now.state !== said.state || now.quarter > said.quarter;
+  function speak() { // what comes too soon after the last words is said later
+    const changed = news.state !== said.state || news.quarter > said.quarter;
     if (!live || !changed || performance.now() - spoken < SPEAK_EVERY) return;
-    said = now;
+    said = news;
     spoken = performance.now();
-    live.textContent = sentence;
+    live.textContent = news.say;
   }
 
   function end() {
