@@ -8,6 +8,7 @@ from flask import Flask, request
 from flask_security import (
     LoginForm,
     MailUtil,
+    RoleMixin,
     Security,
     SQLAlchemyUserDatastore,
     UserMixin,
@@ -17,6 +18,7 @@ from flask_security import (
 )
 from flask_security.mail_util import EmailValidateException
 from sqlalchemy.orm import Session
+from wtforms import Field
 
 from smsqueue.domain import accounts
 from smsqueue.domain.accounts import BadAccount
@@ -86,21 +88,21 @@ OPTIONS: dict[str, Any] = {
 class Login(UserMixin, User):  # type: ignore[misc]  # both promise an `id`
     """A user as Flask-Security wants to see one: the same table, the same rows."""
 
-    def track_failed_authn(self, authn: str, **_: Any) -> None:
+    def track_failed_authn(self, auth_type: str, tfa: bool = False) -> None:
         """Count a wrong password; tries during a pause do not count."""
         email = self.email
         if not accounts.login_delay(self):
             write(lambda session: accounts.note_failed_login(session, email))
 
-    def is_locked(self, form_error: list[Any]) -> bool:
+    def is_locked(self, form_error: list[str] | None = None) -> bool:
         """Refuse even the right password during a pause; choosing a new one is always possible."""
         locked = request.endpoint == "security.login" and accounts.login_delay(self) > 0
-        if locked:
+        if locked and form_error is not None:
             form_error.append(VAGUE)
         return locked
 
 
-class Datastore(SQLAlchemyUserDatastore):  # type: ignore[misc]  # the library has no types
+class Datastore(SQLAlchemyUserDatastore):
     """Flask-Security's way to users: it reads with `db.session`, and what it changes is written by `write`."""
 
     def put(self, model: Any) -> Any:
@@ -125,7 +127,7 @@ def _changes(user: Any) -> dict[str, Any]:
     return {name: attributes[name].value for name in names if attributes[name].history.has_changes()}
 
 
-class QueuedMail(MailUtil):  # type: ignore[misc]  # the library has no types
+class QueuedMail(MailUtil):
     """Puts a job into the queue instead of sending a mail; the worker makes the link and writes the text."""
 
     def send_mail(self, template: str, subject: str, recipient: Any, *_: Any, **context: Any) -> None:
@@ -144,10 +146,13 @@ class QueuedMail(MailUtil):  # type: ignore[misc]  # the library has no types
     validate = normalize
 
 
-class SignInForm(LoginForm):  # type: ignore[misc]  # the library has no types
+class SignInForm(LoginForm):
     """Address and password; nothing that outlives the browser's session."""
 
     remember = None
+
+    def validate_next(self, field: Field) -> None:
+        """Let a bad address to go on to pass: the redirect leaves it out, and nobody is kept out for it."""
 
 
 def _forget_failures(_app: Flask, user: Login, **_: Any) -> None:
@@ -157,7 +162,7 @@ def _forget_failures(_app: Flask, user: Login, **_: Any) -> None:
     write(lambda session: accounts.note_login(session, user_id))
 
 
-datastore = Datastore(db, Login, None)
+datastore = Datastore(db, Login, RoleMixin)  # there are no roles: operators are told by a column
 user_authenticated.connect(_forget_failures)
 password_reset.connect(_forget_failures)
 
@@ -167,5 +172,7 @@ def install(app: Flask) -> None:
     app.config.update({f"SECURITY_{name}": value for name, value in OPTIONS.items()})
     app.config.update({f"SECURITY_MSG_{name}": value for name, value in MESSAGES.items()})
     security = Security(app, datastore, login_form=SignInForm, mail_util_cls=QueuedMail)
+    # Flask-Principal would ask the database who is there for every request, for style sheets too.
+    app.before_request_funcs[None].remove(security.principal._on_before_request)
     security.want_json(lambda _request: False)
     security.login_manager.request_loader(lambda _request: None)  # a session cookie is the only way in

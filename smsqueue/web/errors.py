@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from flask import Flask, current_app, g, jsonify, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError
-from werkzeug.exceptions import HTTPException, InternalServerError, RequestEntityTooLarge
+from sqlalchemy.exc import DBAPIError
+from werkzeug.exceptions import HTTPException, InternalServerError, RequestEntityTooLarge, SecurityError
 
 from smsqueue.db import is_away
 from smsqueue.domain.errors import NotFound
@@ -65,8 +66,11 @@ def answer(code: int, words: Words | None = None) -> ResponseReturnValue:
     if g.get("is_poll", False) or access.wants_json():
         error = {"code": code, "title": words.title, "advice": words.advice, "request_id": g.get("request_id")}
         return jsonify(error=error), code, headers
-    template = "errors/plain.html" if code >= 500 else "errors/page.html"
-    return render_template(template, code=code, words=words, request_id=g.get("request_id")), code, headers
+    facts = {"code": code, "words": words, "request_id": g.get("request_id")}
+    if code < 500:
+        return render_template("errors/page.html", **facts), code, headers
+    # Not by render_template, which asks the database who is signed in.
+    return current_app.jinja_env.get_template("errors/plain.html").render(facts), code, headers
 
 
 def _http(error: HTTPException) -> ResponseReturnValue:
@@ -99,6 +103,18 @@ def _not_found(_error: NotFound) -> ResponseReturnValue:
     return answer(404)
 
 
+def _strange_host(_error: SecurityError) -> ResponseReturnValue:
+    # There is no page to show: none of ours can be addressed under this name.
+    return "This server does not answer to that name.\n", 400, {"Content-Type": "text/plain; charset=utf-8"}
+
+
+def _database(error: DBAPIError) -> ResponseReturnValue:
+    if not is_away(error):
+        raise error
+    current_app.logger.warning("request %s: the database does not answer: %s", g.get("request_id"), error.orig)
+    return answer(503)
+
+
 def _broken(error: InternalServerError) -> ResponseReturnValue:
     original = getattr(error, "original_exception", None)
     if original is not None and is_away(original):
@@ -112,5 +128,7 @@ def install(app: Flask) -> None:
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(CSRFError, _csrf)
     app.register_error_handler(RequestEntityTooLarge, _too_large)
+    app.register_error_handler(SecurityError, _strange_host)
     app.register_error_handler(NotFound, _not_found)
+    app.register_error_handler(DBAPIError, _database)
     app.register_error_handler(InternalServerError, _broken)

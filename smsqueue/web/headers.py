@@ -24,7 +24,7 @@ POLICY = {
 class QuietSessions(SecureCookieSessionInterface):
     """Flask's sessions, but a poll never sets a cookie: a page left open must not keep a session alive."""
 
-    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:  # type: ignore[override]
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
         """Save the session unless a script asked."""
         if not g.get("is_poll", False):
             super().save_session(app, session, response)

@@ -1,0 +1,1 @@
+"""Pages, tested with a client that has no scripts."""
