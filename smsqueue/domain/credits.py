@@ -160,7 +160,7 @@ def history(session: Session, team_id: int, before: int | None = None, limit: in
 def _lines(rows: Sequence[Any], after: int) -> list[Line]:
     lines = []
     for row in rows:
-        lines.append(Line(*row, after))
+        lines.append(Line(*(*row, after)))
         after -= row[-1]
     return lines
 

@@ -13,7 +13,7 @@ from typing import Any, assert_never
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from smsqueue.db import changed, table_of
+from smsqueue.db import changed, insert_many, table_of, update_many
 from smsqueue.domain import credits
 from smsqueue.domain.counting import Changes
 from smsqueue.domain.settlement import Rows, in_rows
@@ -49,13 +49,6 @@ _intend = (
     sa.update(recipients)
     .where(recipients.c.id.in_(sa.bindparam("ids", expanding=True)), recipients.c.state == State.QUEUED, _going_on)
     .values(state=State.SENDING, attempts=recipients.c.attempts + 1, updated_at=sa.bindparam("now"))
-)
-_note_attempts = (
-    sa.update(attempts)
-    .where(attempts.c.reference == sa.bindparam("which"))
-    .values(
-        {name: sa.bindparam(f"new_{name}") for name in ("outcome", "gateway_reference", "code", "reason", "ended_at")}
-    )
 )
 _lock = (
     sa.select(recipients.c.id, recipients.c.state, recipients.c.attempts)
@@ -109,11 +102,12 @@ class Fate:
 
 
 def start(
-    session: Session, campaign: Campaign, rows: Rows, sender: Sender, *, room: int, now: datetime
+    session: Session, campaign: Campaign, rows: Rows, sender: Sender, changes: Changes, *, room: int, now: datetime
 ) -> list[Intent]:
     """Mark up to `room` queued recipients of these rows as `sending` and return what to call.
 
-    Nothing is marked when the campaign was stopped or its owner disabled: the UPDATE itself asks.
+    Nothing is marked when the campaign was stopped or its owner disabled: the UPDATE itself asks. The caller
+    writes `changes`.
     """
     where = {"campaign": campaign.id, "first": rows[0], "last": rows[1], "now": now, "room": room}
     picked: Sequence[Any] = session.execute(_pick, where).all()
@@ -127,10 +121,8 @@ def start(
     if not picked:
         return []
     intents = [_intent(row, campaign, sender.sender, now) for row in picked]
-    session.execute(sa.insert(attempts), [_attempt(intent, sender, now) for intent in intents])
-    changes = Changes()
+    insert_many(session, attempts, [_attempt(intent, sender, now) for intent in intents])
     changes.moved(State.QUEUED, State.SENDING, len(intents))
-    changes.write(session, campaign.id)
     return intents
 
 
@@ -156,15 +148,14 @@ def mark_crashed(session: Session, campaign: Campaign, rows: Rows, now: datetime
     return len(ids)
 
 
-def record(session: Session, campaign: Campaign, answers: Sequence[Answer], now: datetime) -> None:
-    """Write down outcomes: attempts, recipients' states, credits and counters, in one transaction.
+def record(session: Session, campaign: Campaign, answers: Sequence[Answer], changes: Changes, *, now: datetime) -> None:
+    """Write down outcomes: attempts, recipients' states and credits; the caller writes `changes`.
 
     A known answer also ends an `unknown`; nothing else that was decided before is touched.
     """
-    session.execute(_note_attempts, [_attempt_result(answer, now) for answer in answers])
+    update_many(session, attempts, "reference", [_attempt_result(answer, now) for answer in answers])
     by_id = {answer.intent.recipient_id: answer for answer in answers}
     groups: dict[Fate, list[int]] = defaultdict(list)
-    changes = Changes()
     for row in session.execute(_lock, {"ids": sorted(by_id)}):
         answer = by_id[row.id]
         fate = _fate(answer, campaign, row.state, now)
@@ -178,7 +169,6 @@ def record(session: Session, campaign: Campaign, answers: Sequence[Answer], now:
         if fate.state in (State.QUEUED, State.UNKNOWN):
             _write_fate(session, fate, ids, None)
     changes.update({"spent": spent, "returned": returned})
-    changes.write(session, campaign.id)
 
 
 def _pay(
@@ -265,10 +255,10 @@ def _attempt(intent: Intent, sender: Sender, now: datetime) -> dict[str, Any]:
 def _attempt_result(answer: Answer, now: datetime) -> dict[str, Any]:
     outcome = answer.outcome
     return {
-        "which": answer.intent.outgoing.reference,
-        "new_outcome": type(outcome).__name__.lower(),
-        "new_gateway_reference": outcome.reference[:100] if isinstance(outcome, Sent) else None,
-        "new_code": outcome.code[:40] if isinstance(outcome, Rejected) else None,
-        "new_reason": None if isinstance(outcome, Sent) else outcome.reason[:300],
-        "new_ended_at": now,
+        "reference": answer.intent.outgoing.reference,
+        "outcome": type(outcome).__name__.lower(),
+        "gateway_reference": outcome.reference[:100] if isinstance(outcome, Sent) else None,
+        "code": outcome.code[:40] if isinstance(outcome, Rejected) else None,
+        "reason": None if isinstance(outcome, Sent) else outcome.reason[:300],
+        "ended_at": now,
     }

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from smsqueue.db import is_away
 from smsqueue.domain import completion, journal, stopping
+from smsqueue.domain.counting import Changes
 from smsqueue.domain.journal import Answer, Intent, Sender
 from smsqueue.domain.senders import Calls, Senders
 from smsqueue.domain.settlement import Rows, in_rows, recipients
@@ -86,7 +87,7 @@ class SliceRun:
         """Clear up after an earlier claim, start the campaign; say whether there may be something to send."""
         self._hold(session)
         self._offset = clock_us(session) / SECOND - steady()
-        campaign = session.get_one(Campaign, self.campaign_id)
+        self._campaign = campaign = session.get_one(Campaign, self.campaign_id)
         crashed = journal.mark_crashed(session, campaign, self.rows, self._now())
         if crashed:
             emit("slice.crashed", campaign_id=campaign.id, rows=list(self.rows), unknown=crashed)
@@ -113,17 +114,21 @@ class SliceRun:
         """One transaction of the window. `lost` are the intents of a commit whose answer did not arrive."""
         if lost and journal.written(session, lost):
             return lost
-        campaign = session.get_one(Campaign, self.campaign_id)
         self.is_lost = self.is_lost or not self._still_ours(session, answers)
+        changes = Changes()
         if answers:
-            journal.record(session, campaign, answers, self._now())
-            self._stop_for_account(session, campaign, answers)
-        if self.is_lost or self._is_over(session):
-            return []
+            if any(isinstance(answer.outcome, Deferred) for answer in answers):
+                self._campaign = session.get_one(Campaign, self.campaign_id)  # stopped meanwhile: not put back
+            journal.record(session, self._campaign, answers, changes, now=self._now())
+            self._stop_for_account(session, answers)
+        began: list[Intent] = []
         room = self.limits.window - self.open + len(answers)
-        if room <= 0:
-            return []
-        return journal.start(session, campaign, self.rows, self._sender(), room=room, now=self._now())
+        if room > 0 and not self.is_lost and not self._is_over(session):
+            began = journal.start(
+                session, self._campaign, self.rows, self._sender(), changes, room=room, now=self._now()
+            )
+        changes.write(session, self.campaign_id)
+        return began
 
     def _still_ours(self, session: Session, answers: list[Answer]) -> bool:
         return note_progress(session, self.run.claim) if answers else is_held(session, self.run.claim)
@@ -156,10 +161,10 @@ class SliceRun:
             away = isinstance(answer.outcome, Deferred) and answer.outcome.cause == "unreachable"
             self.unreachable = self.unreachable + 1 if away else 0
 
-    def _stop_for_account(self, session: Session, campaign: Campaign, answers: list[Answer]) -> None:
+    def _stop_for_account(self, session: Session, answers: list[Answer]) -> None:
         for answer in answers:
             if isinstance(answer.outcome, Rejected) and answer.outcome.scope == "account":
-                stopping.stop_for_account(session, campaign, answer.outcome)
+                stopping.stop_for_account(session, self._campaign, answer.outcome)
                 self.ends = "the gateway refuses our account"
                 return
 
