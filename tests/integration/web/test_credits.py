@@ -15,7 +15,7 @@ def rows(page):
 def test_balance_stands_on_the_page_and_in_the_header(member):
     page = member.get("/credits")
     assert "Can be spent 1,000 credits" in main_of(page)
-    assert text_of(page, "a.balance") == "1,000 credits"
+    assert text_of(page, "a.balance") == "Balance: 1,000 credits"
 
 
 def test_movements_are_listed_newest_first_with_the_balance_after_each(member, user, store):
