@@ -204,6 +204,11 @@ def is_away(error: BaseException) -> bool:
     return error.connection_invalidated or isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError)
 
 
+def first_line(error: DBAPIError) -> str:
+    """Say in a line what the database complained of, without the statement and its values."""
+    return f"{type(error).__name__}: {str(error.orig).strip().partition(chr(10))[0][:200]}"
+
+
 class Database:
     """An engine with the two ways to use it: `reading()` and `write(use_case)`."""
 

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from smsqueue.db import table_of
+from smsqueue.domain.credits import REVENUE, TOPUP, escrow, wallet
 from smsqueue.models import Account, Attempt, Campaign, LedgerEntry, LedgerTransaction, Recipient, State, Status
 from smsqueue.models.recipients import ACCEPTED, CREDITED, HELD
 
@@ -32,7 +33,7 @@ class Report:
 def audit(session: Session) -> Report:
     """Check all laws; the session must be a snapshot (`Database.snapshot`)."""
     report = Report()
-    for law in (_transactions, _balances, _campaigns, _settlements, _attempts):
+    for law in (_transactions, _entries, _balances, _flows, _campaigns, _settlements, _settled_amounts, _attempts):
         report.problems.extend(law(session))
     for name, table in (("transactions", transactions), ("campaigns", campaigns), ("recipients", recipients)):
         report.checked[name] = session.scalar(sa.select(sa.func.count()).select_from(table)) or 0
@@ -48,23 +49,50 @@ def _transactions(session: Session) -> Iterator[str]:
         yield f"ledger transaction {id_}: {number} entries that sum to {sum_}, not 0"
 
 
+def _entries(session: Session) -> Iterator[str]:
+    """Each movement goes from and to the accounts that its kind, its team and its campaign name."""
+    columns = [transactions.c[name] for name in ("id", "kind", "team_id", "campaign_id")]
+    joined = entries.join(transactions, transactions.c.id == entries.c.transaction_id)
+    joined = joined.join(accounts, accounts.c.id == entries.c.account_id)
+    statement = sa.select(*columns, accounts.c.name, entries.c.amount).select_from(joined)
+    for id_, kind, team_id, campaign_id, name, amount in _stream(session, statement):
+        mine, held = wallet(team_id), escrow(campaign_id)
+        ways = {"grant": (TOPUP, mine), "charge": (mine, held), "spend": (held, REVENUE), "return": (held, mine)}
+        if kind not in ways or name != ways[kind][amount > 0]:
+            yield f"ledger transaction {id_}: a {kind} of team {team_id} moved {amount} in {name}"
+
+
 def _balances(session: Session) -> Iterator[str]:
     """Each cached balance is the sum of its entries, and none is below zero."""
     total = sa.func.coalesce(sa.func.sum(entries.c.amount), 0)
     joined = accounts.outerjoin(entries, entries.c.account_id == accounts.c.id)
     statement = sa.select(accounts.c.name, accounts.c.balance, total).select_from(joined)
-    grouped = statement.where(accounts.c.balance.isnot(None)).group_by(
+    grouped = statement.where(accounts.c.name.notin_((TOPUP, REVENUE))).group_by(
         accounts.c.id, accounts.c.name, accounts.c.balance
     )
-    for name, cached, sum_ in _stream(
-        session, grouped.having(sa.or_(accounts.c.balance != total, accounts.c.balance < 0))
-    ):
+    wrong = sa.or_(accounts.c.balance.is_(None), accounts.c.balance != total, accounts.c.balance < 0)
+    for name, cached, sum_ in _stream(session, grouped.having(wrong)):
         yield f"account {name}: the balance says {cached}, its entries {sum_}"
+
+
+def _flows(session: Session) -> Iterator[str]:
+    """What a campaign says was charged, returned and spent is what the ledger moved for it."""
+    kinds = {"charged": "charge", "returned": "return", "spent": "spend"}
+    moved = [_sum(sa.case((transactions.c.kind == kind, entries.c.amount), else_=0)) for kind in kinds.values()]
+    stored = [campaigns.c[name] for name in kinds]
+    gains = sa.and_(entries.c.transaction_id == transactions.c.id, entries.c.amount > 0)
+    joined = campaigns.outerjoin(transactions, transactions.c.campaign_id == campaigns.c.id).outerjoin(entries, gains)
+    statement = sa.select(campaigns.c.id, *stored, *moved).select_from(joined).group_by(campaigns.c.id, *stored)
+    wrong = sa.or_(*(says != is_ for says, is_ in zip(stored, moved, strict=True)))
+    for id_, *numbers in _stream(session, statement.having(wrong)):
+        says, is_ = ("/".join(map(str, part)) for part in (numbers[:3], numbers[3:]))
+        yield f"campaign {id_}: charged/returned/spent are {says}, the ledger says {is_}"
 
 
 def _campaigns(session: Session) -> Iterator[str]:
     """Counters are what the recipients say, and each campaign's credits are what its recipients cost."""
-    held = dict(session.execute(sa.select(accounts.c.name, accounts.c.balance)).tuples().all())
+    escrows = sa.select(accounts.c.name, accounts.c.balance).where(accounts.c.name.like(escrow("%")))
+    held = {name: balance for name, balance in session.execute(escrows)}
     sums = [_sum(sa.case((recipients.c.state == state, 1), else_=0)) for state in State]
     prices = [_price_of(states) for states in (HELD, ACCEPTED, CREDITED)]
     names = [*(state.value for state in State), "total", "charged", "returned", "spent", "finished_at"]
@@ -75,7 +103,7 @@ def _campaigns(session: Session) -> Iterator[str]:
         stored = dict(zip(names, row[1 : len(names) + 1], strict=True))
         found = [int(value) for value in row[len(names) + 1 :]]
         counted = dict(zip((state.value for state in State), found, strict=False))
-        for problem in (*_counts(stored, counted), *_money(stored, found[-3:], held.get(f"escrow:{row[0]}"))):
+        for problem in (*_counts(stored, counted), *_money(stored, found[-3:], held.get(escrow(row[0])))):
             yield f"campaign {row[0]}: {problem}"
 
 
@@ -102,14 +130,21 @@ def _money(stored: dict[str, int], prices: list[int], escrow: int | None) -> Ite
 
 
 def _settlements(session: Session) -> Iterator[str]:
-    """A recipient is settled exactly when it is accepted or credited, for what its settlement moved."""
-    decided = recipients.c.state.in_((*ACCEPTED, *CREDITED))
+    """A recipient is settled by a movement of its own campaign that fits its state, or, while held, by none."""
+    fits = transactions.c.campaign_id == recipients.c.campaign_id
     wrong = sa.or_(
-        sa.and_(decided, recipients.c.settlement_id.is_(None)),
-        sa.and_(~decided, recipients.c.settlement_id.isnot(None)),
+        sa.and_(recipients.c.state.in_(HELD), recipients.c.settlement_id.isnot(None)),
+        sa.and_(recipients.c.state.in_(ACCEPTED), sa.func.coalesce(transactions.c.kind, "") != "spend"),
+        sa.and_(recipients.c.state.in_(CREDITED), sa.func.coalesce(transactions.c.kind, "") != "return"),
     )
-    for id_, state in _stream(session, sa.select(recipients.c.id, recipients.c.state).where(wrong)):
+    joined = recipients.outerjoin(transactions, sa.and_(transactions.c.id == recipients.c.settlement_id, fits))
+    statement = sa.select(recipients.c.id, recipients.c.state).select_from(joined).where(wrong)
+    for id_, state in _stream(session, statement):
         yield f"recipient {id_}: its state is {state}, but its credits say otherwise"
+
+
+def _settled_amounts(session: Session) -> Iterator[str]:
+    """A settlement moved what its recipients cost; some that were credited may have been charged again since."""
     moved = sa.func.sum(entries.c.amount).label("moved")
     out = (
         sa.select(entries.c.transaction_id, moved)

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from smsqueue.db import is_away
+from smsqueue.db import first_line, is_away
 from smsqueue.domain import completion, journal, stopping
 from smsqueue.domain.counting import Changes
 from smsqueue.domain.journal import Answer, Intent, Sender
@@ -193,7 +193,7 @@ class SliceRun:
             except DBAPIError as error:
                 if not is_away(error):
                     raise
-                emit("database.away", worker_id=self.run.lease.worker_id, reason=type(error).__name__)
+                emit("database.away", worker_id=self.run.lease.worker_id, reason=first_line(error))
                 time.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - jitter, not a secret
                 pause = min(LONGEST_PAUSE_SECONDS, pause * 2)
 

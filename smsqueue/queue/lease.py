@@ -5,7 +5,7 @@ import threading
 
 from sqlalchemy.exc import DBAPIError
 
-from smsqueue.db import Database
+from smsqueue.db import Database, first_line
 from smsqueue.queue import workers
 from smsqueue.queue.events import emit
 
@@ -57,4 +57,4 @@ class Lease:
                 wait = self._heartbeat_seconds
             except DBAPIError as error:
                 wait = RETRY_SECONDS * random.uniform(0.5, 1)  # noqa: S311 - jitter, not a secret
-                emit("heartbeat.missed", worker_id=self.worker_id, reason=type(error).__name__)
+                emit("heartbeat.missed", worker_id=self.worker_id, reason=first_line(error))

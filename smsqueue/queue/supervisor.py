@@ -7,13 +7,14 @@ import os
 import select
 import subprocess
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from smsqueue.db import Database
+from smsqueue.db import Database, first_line
 from smsqueue.queue import workers
 from smsqueue.queue.claim import Claim
 from smsqueue.queue.dispatch import jobs
@@ -25,6 +26,8 @@ from smsqueue.queue.workers import steady
 
 PIPES = "SMSQUEUE_WORKER_PIPES"
 """The environment variable by which a worker finds the pipes to its parent."""
+CRASHED = 1
+"""A worker that ends like this had an error of its own; one that was never registered cannot start at all."""
 SECOND_SIGNAL_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0
 SETTLED_SECONDS = 60.0
@@ -47,11 +50,15 @@ class Child:
     job: tuple[int, str] | None = None
     """Id and claim token of the job that runs."""
     deadline: float | None = None
+    is_silent: bool = False
+    """The worker closed its end: nothing more will come."""
     _rest: bytes = b""
 
     def listen(self) -> None:
         """Read what the worker wrote: `worker ID`, `job ID TOKEN TIMEOUT` or `idle`."""
-        *lines, self._rest = (self._rest + os.read(self.said, 65536)).split(b"\n")
+        heard = os.read(self.said, 65536)
+        self.is_silent = not heard
+        *lines, self._rest = (self._rest + heard).split(b"\n")
         for line in lines:
             self._understand(line.decode().split())
 
@@ -86,8 +93,11 @@ class Supervisor:
         while True:
             child = self._start()
             code = self._watch(child)
-            if code >= 0 or self.stops.reason:
-                return max(code, 0) if self.stops.reason else code
+            if self.stops.reason:
+                return max(code, 0)
+            died = code < 0 or (code == CRASHED and child.worker_id is not None)
+            if not died:
+                return code
             if self._pause(child):
                 return 0
 
@@ -113,14 +123,15 @@ class Supervisor:
             elif child.deadline and steady() > child.deadline:
                 self._end_overdue(child)
         code = child.close()
-        if code < 0 or code == 1:
+        if code < 0 or code == CRASHED:
             self._bury(child, f"exit code {code}")
         return code
 
     def _wait(self, child: Child, forced: float | None) -> None:
         limits = [limit - steady() for limit in (forced, child.deadline) if limit is not None]
         signals = self.stops.fileno()
-        readable, _, _ = select.select([child.said, signals], [], [], max(0.0, min([0.5, *limits])))
+        pipes = [signals] if child.is_silent else [child.said, signals]
+        readable, _, _ = select.select(pipes, [], [], max(0.0, min([0.5, *limits])))
         if child.said in readable:
             child.listen()
         if signals in readable:
@@ -169,7 +180,7 @@ class Supervisor:
         try:
             action()
         except DBAPIError as error:  # the lease will run out instead
-            emit("database.away", worker_id=None, reason=type(error).__name__)
+            emit("database.away", worker_id=None, reason=first_line(error))
         finally:
             self.database.dispose()
 
@@ -195,9 +206,12 @@ class ParentLink:
 
     def registered(self, worker_id: int) -> None:
         """Tell the parent who we are."""
-        os.write(self._says, b"worker %d\n" % worker_id)
+        self._say(f"worker {worker_id}\n")
 
     def started(self, held: Claim | None, timeout_seconds: float) -> None:
         """Tell the parent which job begins, or that none runs."""
-        line = f"job {held.id} {held.token} {timeout_seconds:g}\n" if held else "idle\n"
-        os.write(self._says, line.encode())
+        self._say(f"job {held.id} {held.token} {timeout_seconds:g}\n" if held else "idle\n")
+
+    def _say(self, line: str) -> None:
+        with suppress(BrokenPipeError):  # the parent is gone: the lifeline has told the worker to stop
+            os.write(self._says, line.encode())

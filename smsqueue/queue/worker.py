@@ -1,6 +1,7 @@
 """The loop of one worker process: claim, run, finish, until there is a reason to stop."""
 
 import random
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -8,7 +9,7 @@ from itertools import groupby
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from smsqueue.db import Database, is_away
+from smsqueue.db import Database, first_line, is_away
 from smsqueue.queue import claim as claims
 from smsqueue.queue import control, workers
 from smsqueue.queue.claim import Claim
@@ -95,6 +96,13 @@ class Worker:
                 if not is_away(error):
                     raise
                 ending = self._wait_for_database(error)
+            except Exception as error:
+                emit(
+                    "worker.error",
+                    worker_id=self._id,
+                    trace=self.registry.scrub("".join(traceback.format_exception(error))),
+                )
+                raise
         self._sign_off(ending)
         return ending
 
@@ -195,7 +203,7 @@ class Worker:
 
     def _wait_for_database(self, error: DBAPIError) -> Ending | None:
         """Wait until the database answers again; then give back what was in hand."""
-        emit("database.away", worker_id=self._id, reason=type(error).__name__)
+        emit("database.away", worker_id=self._id, reason=first_line(error))
         pause = 0.5
         while not self.stops.wait(pause * random.uniform(0.5, 1)):  # noqa: S311 - jitter, not a secret
             try:
@@ -230,7 +238,7 @@ class Worker:
         try:
             self.database.write(self._last_words(ending))
         except DBAPIError as error:
-            emit("database.away", worker_id=self._id, reason=type(error).__name__)
+            emit("database.away", worker_id=self._id, reason=first_line(error))
         emit("worker.stopped", worker_id=self._id, reason=ending.reason, jobs=self._done)
 
     def _last_words(self, ending: Ending) -> Callable[[Session], None]:
