@@ -103,11 +103,12 @@ def _is_over() -> bool:
 
 
 def _ask_to_sign_in() -> ResponseReturnValue:
-    if g.is_poll or wants_json():
+    typed = _typed()
+    if typed:
+        # It comes along: after signing in elsewhere it can be sent again from this page.
+        return render_template("errors/signed_out.html", typed=typed), 401
+    if g.is_poll or wants_json() or request.method not in ("GET", "HEAD"):
         abort(401)
-    if request.method not in ("GET", "HEAD"):
-        # What was typed comes along: after signing in elsewhere it can be sent again from this page.
-        return render_template("errors/signed_out.html", typed=_typed()), 401
     where = request.full_path.removesuffix("?")
     return redirect(url_for("security.login", next=where if where != "/" else None))
 

@@ -6,6 +6,7 @@ from flask import Flask, current_app, g, jsonify, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from werkzeug.exceptions import HTTPException, InternalServerError, RequestEntityTooLarge, SecurityError
 
 from smsqueue.db import is_away
@@ -115,6 +116,10 @@ def _database(error: DBAPIError) -> ResponseReturnValue:
     return answer(503)
 
 
+def _busy(_error: NoConnectionFree) -> ResponseReturnValue:
+    return answer(503)
+
+
 def _broken(error: InternalServerError) -> ResponseReturnValue:
     original = getattr(error, "original_exception", None)
     if original is not None and is_away(original):
@@ -131,4 +136,5 @@ def install(app: Flask) -> None:
     app.register_error_handler(SecurityError, _strange_host)
     app.register_error_handler(NotFound, _not_found)
     app.register_error_handler(DBAPIError, _database)
+    app.register_error_handler(NoConnectionFree, _busy)
     app.register_error_handler(InternalServerError, _broken)

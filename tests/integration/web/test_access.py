@@ -115,6 +115,12 @@ def test_what_was_typed_survives_signing_out_meanwhile(visitor):
     assert kept == {"name": "Spring", "text": "Hello <b>\nyou"}
 
 
+def test_nothing_typed_and_signed_out_meanwhile_is_a_plain_401(visitor):
+    answer = visitor.post("/notifications/read")
+    assert answer.status_code == 401
+    assert main_of(answer).startswith("You are signed out")
+
+
 def test_polls_set_no_cookie(operator):
     answer = operator.get("/sms/queue/status/poll")
     assert answer.status_code == 200

@@ -108,6 +108,13 @@ def test_old_cookie_is_worthless_after_signing_out_everywhere(member, make_visit
     assert not member.is_signed_in()
 
 
+def test_nothing_outlives_the_browsers_session(visitor, user):
+    answer = visitor.post("/login", {"email": user.email, "password": PASSWORD, "remember": "y"})
+    cookies = answer.headers.getlist("Set-Cookie")
+    assert len(cookies) == 1
+    assert "Expires" not in cookies[0]
+
+
 def test_signing_out_ends_the_session(member):
     assert member.post("/logout").location == "/login"
     assert not member.is_signed_in()

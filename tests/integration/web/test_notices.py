@@ -35,7 +35,7 @@ def test_one_notice_is_marked_as_read(member, user, factory):
     assert factory.reload(second).read_at is None
 
 
-def test_reading_a_notice_can_lead_to_its_campaign(member, user, factory):
+def test_opening_a_new_notice_reads_it_and_leads_to_its_campaign(member, user, factory):
     notice, campaign = factory.notice(user), uuid4()
     answer = member.post(f"/notifications/{notice.id}/read", {"campaign": str(campaign)})
     assert answer.location == f"/sms/campaigns/{campaign}"
