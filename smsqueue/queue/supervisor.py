@@ -49,6 +49,8 @@ class Child:
     worker_id: int | None = None
     job: tuple[int, str] | None = None
     """Id and claim token of the job that runs."""
+    has_worked: bool = False
+    """It got as far as beginning a job; how often a job may end its worker, its tries say."""
     deadline: float | None = None
     is_silent: bool = False
     """The worker closed its end: nothing more will come."""
@@ -67,7 +69,7 @@ class Child:
         if words[0] == "worker":
             self.worker_id = int(words[1])
         elif words[0] == "job":
-            self.job = (int(words[1]), words[2])
+            self.job, self.has_worked = (int(words[1]), words[2]), True
             self.deadline = steady() + float(words[3]) if float(words[3]) else None
 
     def close(self) -> int:
@@ -185,8 +187,9 @@ class Supervisor:
             self.database.dispose()
 
     def _pause(self, child: Child) -> bool:
-        """Wait longer each time a worker dies soon after its start; True when the wish to stop came meanwhile."""
-        self._deaths = 0 if steady() - child.born > SETTLED_SECONDS else self._deaths + 1
+        """Wait longer each time a worker dies without having worked; True when the wish to stop came meanwhile."""
+        has_settled = child.has_worked or steady() - child.born > SETTLED_SECONDS
+        self._deaths = 0 if has_settled else self._deaths + 1
         pause = 0.0 if self._deaths <= 1 else min(LONGEST_PAUSE_SECONDS, 0.25 * 2**self._deaths)
         emit("worker.replaced", worker_id=child.worker_id, pause=pause)
         return self.stops.wait(pause)
