@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -163,7 +163,7 @@ class Crew:
     def wait_for(self, workers: Sequence[Worker], seconds: float = 30) -> None:
         """Wait until these have registered."""
         for worker in workers:
-            wait_until(lambda worker=worker: self.id_of(worker), seconds)
+            wait_until(partial(self.id_of, worker), seconds)
 
     def id_of(self, worker: Worker) -> int | None:
         """Return the id by which a worker is registered now."""
@@ -185,14 +185,17 @@ class Crew:
             worker.end()
         elif pid:
             os.kill(pid, signal.SIGKILL)
-        return Kill(at, self._ids(pid), pid or 0, in_window)
+        wait_until(lambda: not pid or _is_gone(pid))
+        return Kill(at, datetime.now(UTC), self._ids(pid), pid or 0, in_window)
 
     def freeze(self, worker: Worker) -> Kill:
         """Stop a worker's process by SIGSTOP, as a sleeping machine would, and say what it had in hand."""
         pid, worker_id = worker.pid, self.id_of(worker)
         assert pid is not None
+        at = datetime.now(UTC)
         os.kill(pid, signal.SIGSTOP)
-        return Kill(datetime.now(UTC), self._ids(pid), pid, self.in_hand(worker_id))
+        wait_until(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED)
+        return Kill(at, datetime.now(UTC), self._ids(pid), pid, self.in_hand(worker_id))
 
     def audit(self) -> tuple[int, str]:
         """Run `flask sms audit`; its exit code and what it said."""
@@ -215,6 +218,13 @@ class Crew:
     def _ids(self, pid: int | None) -> frozenset[int]:
         with self.engine.connect() as connection:
             return frozenset(connection.execute(ALL_IDS, {"pid": pid or 0}).scalars())
+
+
+def _is_gone(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _last_lines(path: Path, count: int) -> list[str]:

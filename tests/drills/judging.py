@@ -22,9 +22,10 @@ CREDITED = {"failed", "cancelled", "expired", "suppressed"}
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """One worker that was ended or frozen: when, and which ids it had had until then."""
+    """One worker that was ended or frozen: from just before to when it was so, and which ids it had had until then."""
 
     at: datetime
+    until: datetime
     worker_ids: frozenset[int]
     pid: int
     in_window: int
@@ -71,8 +72,8 @@ def judge(log: Path, engine: sa.Engine, campaigns: Sequence[int], kills: Sequenc
     for row in rows:
         attempt = attempts.get((row.id, row.attempts))
         _judge_recipient(findings, row, attempt, is_taken=row.number in taken)
-        if row.state == "unknown" and not (attempt.reference in lost or _was_killed(attempt, kills)):
-            findings.unexplained.append(f"{row.id}: worker {attempt.worker_id}, {attempt.reason}")
+        if row.state == "unknown" and not _is_explained(attempt, lost, kills):
+            findings.unexplained.append(f"{row.id}: {attempt}")
     return findings
 
 
@@ -87,7 +88,9 @@ def _judge_recipient(findings: Findings, row: Any, attempt: Any, *, is_taken: bo
         findings.contradictions.append(f"{row.id} is {row.state} ({attempt.reason}), and the gateway took it")
 
 
-def _was_killed(attempt: Any, kills: Sequence[Kill]) -> bool:
-    """Say whether the attempt had begun and was open when its worker was killed."""
+def _is_explained(attempt: Any, lost: set[str], kills: Sequence[Kill]) -> bool:
+    """Say whether the answer was lost, or the attempt had begun and was open when its worker was killed."""
+    if attempt is None or attempt.reference in lost:
+        return attempt is not None
     began, ended = moment(attempt.started_at), moment(attempt.ended_at)
-    return any(attempt.worker_id in kill.worker_ids and began <= kill.at <= ended for kill in kills)
+    return any(attempt.worker_id in kill.worker_ids and began <= kill.until and kill.at <= ended for kill in kills)

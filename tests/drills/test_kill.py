@@ -3,7 +3,6 @@
 import json
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -55,7 +54,10 @@ def kill_until_closed(drill: Scene, campaign: Campaign) -> list[Kill]:
         if time.monotonic() - began < KILL_EVERY_SECONDS * (len(kills) + 1):
             time.sleep(0.1)
             continue
-        index, whole = drill.dice.randrange(WORKERS), drill.dice.random() < 0.3
+        alive = [index for index in range(WORKERS) if running[index].pid]
+        if not alive:
+            continue
+        index, whole = drill.dice.choice(alive), drill.dice.random() < 0.3
         kills.append(crew.kill(running[index], whole=whole))
         show(kills[-1], whole=whole)
         if whole:
@@ -88,8 +90,3 @@ def report(findings: Findings, kills: list[Kill], audit_code: int, **more: Any) 
     }
     result |= {name: round(value, 1) if isinstance(value, float) else value for name, value in more.items()}
     print(f"RESULT {json.dumps(result)}")
-
-
-def path_of(folder: Path) -> Path:
-    """Return the program's log of a drill."""
-    return folder / "instance" / "logs" / "sms.log"
