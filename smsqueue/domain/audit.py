@@ -91,8 +91,8 @@ def _flows(session: Session) -> Iterator[str]:
 
 def _campaigns(session: Session) -> Iterator[str]:
     """Counters are what the recipients say, and each campaign's credits are what its recipients cost."""
-    escrows = sa.select(accounts.c.name, accounts.c.balance).where(accounts.c.name.like(escrow("%")))
-    held = {name: balance for name, balance in session.execute(escrows)}
+    escrows = sa.select(accounts.c.name, accounts.c.balance).where(accounts.c.name.startswith("escrow:"))
+    held: dict[str, int | None] = dict(session.execute(escrows).all())
     sums = [_sum(sa.case((recipients.c.state == state, 1), else_=0)) for state in State]
     prices = [_price_of(states) for states in (HELD, ACCEPTED, CREDITED)]
     names = [*(state.value for state in State), "total", "charged", "returned", "spent", "finished_at"]
@@ -117,10 +117,10 @@ def _counts(stored: dict[str, int], counted: dict[str, int]) -> Iterator[str]:
         yield "it is closed, but recipients are queued or being sent"
 
 
-def _money(stored: dict[str, int], prices: list[int], escrow: int | None) -> Iterator[str]:
+def _money(stored: dict[str, int], prices: list[int], balance: int | None) -> Iterator[str]:
     held, accepted, credited = prices
-    if escrow != held:
-        yield f"escrow holds {escrow}, its queued, sending and unknown recipients cost {held}"
+    if balance != held:
+        yield f"escrow holds {balance}, its queued, sending and unknown recipients cost {held}"
     if stored["spent"] != accepted:
         yield f"{stored['spent']} credits were spent, the accepted recipients cost {accepted}"
     if stored["charged"] - stored["returned"] != held + accepted:
