@@ -160,7 +160,7 @@ class Crew:
             self.workers.append(started[-1])
         return started
 
-    def wait_for(self, workers: Sequence[Worker], seconds: float = 30) -> None:
+    def wait_for(self, workers: Sequence[Worker], seconds: float = 120) -> None:
         """Wait until these have registered."""
         for worker in workers:
             wait_until(partial(self.id_of, worker), seconds)
@@ -222,7 +222,7 @@ class Crew:
 
 def _is_gone(pid: int) -> bool:
     try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return True
 

@@ -10,10 +10,11 @@ import pytest
 from smsqueue.models import Campaign
 from tests.drills.crew import Scene, numbers, scene
 from tests.drills.judging import Findings, Kill, judge
+from tests.outside import wait_until
 
 WORKERS, KILL_EVERY_SECONDS, CONCURRENCY = 3, 2.0, 4
 WINDOW = 2 * CONCURRENCY
-LONGEST_SECONDS = 300.0
+LONGEST_SECONDS = 600.0
 SHORTEST_SECONDS = {2000: 60.0}
 KILLS_IN_WINDOW = 10
 
@@ -44,24 +45,23 @@ def test_nobody_gets_a_text_twice_though_a_worker_is_killed_every_two_seconds(da
 
 def kill_until_closed(drill: Scene, campaign: Campaign) -> list[Kill]:
     """Kill a worker, by chance alone or with its parent, every two seconds; start it again; until all is sent."""
-    crew = drill.crew
-    crew.wait_for(crew.start(WORKERS))
-    running = list(crew.workers)
+    crew, office = drill.crew, drill.office
+    running = crew.start(WORKERS)
+    crew.wait_for(running)
     kills: list[Kill] = []
-    began = time.monotonic()
-    while not drill.office.is_closed(campaign):
-        assert time.monotonic() - began < LONGEST_SECONDS, f"not closed: {drill.office.reload(campaign).counts}"
-        if time.monotonic() - began < KILL_EVERY_SECONDS * (len(kills) + 1):
-            time.sleep(0.1)
-            continue
-        alive = [index for index in range(WORKERS) if running[index].pid]
-        if not alive:
-            continue
-        index, whole = drill.dice.choice(alive), drill.dice.random() < 0.3
-        kills.append(crew.kill(running[index], whole=whole))
-        show(kills[-1], whole=whole)
-        if whole:
-            running[index] = crew.start()[0]
+    deadline = time.monotonic() + LONGEST_SECONDS
+    while not office.is_closed(campaign):
+        next_kill = time.monotonic() + KILL_EVERY_SECONDS
+        wait_until(lambda: office.is_closed(campaign) or time.monotonic() >= next_kill, KILL_EVERY_SECONDS + 5)
+        # On a busy machine a start takes longer than the time between two kills: only who works can die at work.
+        working = [worker for worker in running if crew.id_of(worker)]
+        if working and not office.is_closed(campaign):
+            victim, whole = drill.dice.choice(working), drill.dice.random() < 0.3
+            kills.append(crew.kill(victim, whole=whole))
+            show(kills[-1], whole=whole)
+            if whole:
+                running[running.index(victim)] = crew.start()[0]
+        assert time.monotonic() < deadline, f"not closed in time: {office.reload(campaign).counts}"
     return kills
 
 
