@@ -12,7 +12,6 @@ from smsqueue.cli.services import build_registry
 from smsqueue.core.errors import SmsQueueError
 from smsqueue.queue import failed
 from smsqueue.queue.models import FailedJob
-from smsqueue.queue.registry import Registry
 
 
 @click.command("failed")
@@ -27,8 +26,7 @@ def failed_command(limit: int, as_json: bool) -> None:
 
     Exit codes: 0 listed (an empty list, too), 1 the database does not answer, 2 wrong options.
     """
-    registry = build_registry()
-    rows = [_facts(row, registry) for row in read(lambda session: failed.listing(session, limit))]
+    rows = [_facts(row) for row in read(lambda session: failed.listing(session, limit))]
     if as_json:
         show_json(rows)
         return
@@ -37,13 +35,13 @@ def failed_command(limit: int, as_json: bool) -> None:
     show_table(heads, lines, empty="No job has failed.")
 
 
-def _facts(row: FailedJob, registry: Registry) -> dict[str, Any]:
+def _facts(row: FailedJob) -> dict[str, Any]:
     last = row.exception.strip().rpartition("\n")[2]
     return {
         "id": row.id,
         "uuid": row.uuid,
         "queue": row.queue,
-        "kind": failed.kind_of(row.payload, registry),
+        "kind": failed.kind_of(row.payload),
         "failed_at": row.failed_at,
         "reason": last[:200],
         "exception": row.exception,

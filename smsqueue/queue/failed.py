@@ -10,8 +10,14 @@ from smsqueue.core.errors import SmsQueueError
 from smsqueue.db import changed, insert_row
 from smsqueue.queue.claim import Claim, LeaseLost
 from smsqueue.queue.dispatch import clock_us, jobs
+from smsqueue.queue.job import BadPayload
 from smsqueue.queue.models import FailedJob
-from smsqueue.queue.registry import Registry, UnknownJob, UnknownVersion
+from smsqueue.queue.registry import Registry, UnknownJob, UnknownVersion, parts_of
+
+KIND_LENGTH = 60
+"""What the column `jobs.kind` holds."""
+NO_ID = 2**63 - 1
+"""The largest key there could be: no job has it."""
 
 
 class NoSuchFailedJob(SmsQueueError):
@@ -52,7 +58,7 @@ def retry(session: Session, registry: Registry, wanted: str | int) -> int:
     values = {
         "uuid": row.uuid,
         "queue": row.queue,
-        "kind": kind_of(payload, registry),
+        "kind": kind_of(payload),
         "payload": payload,
         "priority": _priority(registry, payload),
         "attempts": 0,
@@ -76,11 +82,11 @@ def clear(session: Session, registry: Registry, queue: str, *, reserved: bool = 
     return len(rows)
 
 
-def kind_of(payload: str, registry: Registry) -> str:
-    """Name the kind of a payload, `?` when it cannot be read."""
+def kind_of(payload: str) -> str:
+    """Name the kind of a payload, known or not; `?` when it cannot be read."""
     try:
-        return registry.job(payload).kind
-    except SmsQueueError:
+        return parts_of(payload)[0][:KIND_LENGTH]
+    except BadPayload:
         return "?"
 
 
@@ -91,7 +97,7 @@ def _skips(session: Session, reserved: bool) -> bool:
 
 def _find(session: Session, wanted: str) -> FailedJob:
     column: Any = FailedJob.id if wanted.isdecimal() else FailedJob.uuid
-    key: Any = int(wanted) if wanted.isdecimal() else wanted.lower()
+    key: Any = min(int(wanted), NO_ID) if wanted.isdecimal() else wanted.lower()
     row = session.scalars(sa.select(FailedJob).where(column == key).with_for_update()).first()
     if row is None:
         raise NoSuchFailedJob(wanted)
@@ -108,6 +114,6 @@ def _priority(registry: Registry, payload: str) -> int:
 def _call(registry: Registry, payload: str, hook: str, session: Session, *more: Any) -> None:
     try:
         job = registry.job(payload)
-    except (UnknownJob, UnknownVersion):
+    except (UnknownJob, UnknownVersion, BadPayload):
         return  # nobody here knows what else belongs to it
     getattr(registry.entry(job.kind), hook)(session, job, *more)

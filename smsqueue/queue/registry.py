@@ -27,6 +27,18 @@ def _nothing(*_: Any) -> None:
     """Do nothing: most jobs need no hook."""
 
 
+def parts_of(payload: str) -> tuple[str, Any, dict[str, Any]]:
+    """Take a payload apart into kind, version and data; raise BadPayload."""
+    try:
+        content = json.loads(payload)
+        kind, version, data = content["kind"], content["version"], content["data"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadPayload("the payload is no JSON object with kind, version and data") from error
+    if not isinstance(kind, str) or not isinstance(data, dict):
+        raise BadPayload("the payload's kind is no text, or its data no JSON object")
+    return kind, version, data
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A kind of job: its class, what runs it, how, and what else must happen with it in the same transaction."""
@@ -70,11 +82,7 @@ class Registry:
 
     def job(self, payload: str) -> Job:
         """Build the job from its payload; raise UnknownJob, UnknownVersion or BadPayload."""
-        try:
-            content = json.loads(payload)
-            kind, version, data = content["kind"], content["version"], content["data"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise BadPayload("the payload is no JSON object with kind, version and data") from error
+        kind, version, data = parts_of(payload)
         job_class = self.entry(kind).job_class
         if version != job_class.version:
             raise UnknownVersion(f"{kind} of version {version}; this worker knows version {job_class.version}")

@@ -19,6 +19,7 @@ from smsqueue.queue.registry import Registry, UnknownVersion
 from smsqueue.queue.stops import Stops
 
 UNKNOWN_VERSION_SECONDS = 30
+HOOK_BROKE_SECONDS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ class Runner:
             return False
         except UnknownVersion as error:
             return self._release(held, UNKNOWN_VERSION_SECONDS, spent=False, reason=str(error))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if is_away(error):
                 raise
             self._record_error(held, error)
@@ -104,7 +105,7 @@ class Runner:
             emit("job.lost", job_id=held.id, kind=held.kind)
         return False
 
-    def _record_error(self, held: Claim, error: Exception) -> None:
+    def _record_error(self, held: Claim, error: BaseException) -> None:
         reason = self.registry.scrub(f"{type(error).__name__}: {error}")
         policy = self.registry.policy(held.kind)
         over = isinstance(error, TooManyTries) or held.kind not in self.registry.entries
@@ -118,18 +119,28 @@ class Runner:
 
 
 def give_up(database: Database, registry: Registry, held: Claim, reason: str, trace: str) -> None:
-    """Move a job to the failed ones, unless it is not ours any more."""
-    scrubbed = registry.scrub(trace)
+    """Move a job to the failed ones, unless it is not ours any more.
+
+    If its hook breaks, nothing is changed, and the job is given up later; it does not run again.
+    """
+    scrubbed = _storable(registry.scrub(trace))
     try:
         database.write(lambda session: failed.fail(session, registry, held, reason, scrubbed))
     except LeaseLost:
         emit("job.lost", job_id=held.id, kind=held.kind)
+        return
+    except Exception as error:
+        if is_away(error):
+            raise
+        broken = registry.scrub(f"giving up failed, {type(error).__name__}: {error}; it was {reason}")
+        put_back(database, held, HOOK_BROKE_SECONDS, spent=True, reason=broken)
         return
     emit("job.failed", job_id=held.id, kind=held.kind, attempts=held.attempts, reason=reason)
 
 
 def put_back(database: Database, held: Claim, seconds: float, *, spent: bool, reason: str) -> bool:
     """Release a job, unless it is not ours any more; always False."""
+    reason = _storable(reason)
     try:
         database.write(lambda session: claims.release(session, held, delay_seconds=seconds, spent=spent, reason=reason))
     except LeaseLost:
@@ -137,3 +148,8 @@ def put_back(database: Database, held: Claim, seconds: float, *, spent: bool, re
         return False
     emit("job.released", job_id=held.id, kind=held.kind, seconds=round(seconds, 1), spent=spent, reason=reason)
     return False
+
+
+def _storable(text: str) -> str:
+    """Replace what not every database stores: PostgreSQL knows no NUL, and half a surrogate pair is no text."""
+    return text.replace("\0", "\ufffd").encode(errors="replace").decode()

@@ -1,0 +1,1 @@
+"""The queue engine, the same tests on every database."""

@@ -1,0 +1,1 @@
+"""The parts of the queue engine that need no database."""
