@@ -61,7 +61,8 @@ class Terms:
 
 def find(session: Session, team_id: int, uuid: UUID) -> Campaign:
     """Return a team's campaign; raise NotFound, also for another team's."""
-    campaign = session.scalars(sa.select(Campaign).where(Campaign.uuid == uuid, Campaign.team_id == team_id)).first()
+    mine = sa.select(Campaign).where(Campaign.uuid == uuid, Campaign.team_id == team_id)
+    campaign = session.scalars(mine.execution_options(populate_existing=True)).first()
     if campaign is None:
         raise NotFound("campaign")
     return campaign
@@ -83,7 +84,9 @@ def launch(session: Session, team_id: int, uuid: UUID, token: str, terms: Terms)
     until = started + timedelta(seconds=terms.validity_seconds)
     values = {"status": Status.PENDING, "confirmed_at": started, "valid_until": until, "upload_id": None}
     is_first = changed(session, mine.values(values)) == 1
-    session.refresh(campaign)
+    campaign = find(session, team_id, uuid)
+    if campaign.token != token or campaign.status == Status.DRAFT:
+        raise WrongToken  # written over since we looked
     if is_first:
         _refuse_unfit(session, campaign, terms)
         enqueue_many(session, _slices(campaign, terms.slice_rows))
@@ -92,6 +95,7 @@ def launch(session: Session, team_id: int, uuid: UUID, token: str, terms: Terms)
         credits.open_account(session, credits.escrow(campaign.id), cached=True)
         user_id = campaign.user_id
         credits.charge(session, campaign, campaign.price, key=f"launch:{campaign.uuid}", user_id=user_id)
+        session.refresh(campaign)
         emit("campaign.launched", campaign_id=campaign.id, total=campaign.total, price=campaign.price)
     return campaign
 
@@ -107,9 +111,7 @@ def cancel(session: Session, team_id: int, uuid: UUID, by: str | None = None) ->
 
 def discard(session: Session, team_id: int, uuid: UUID) -> None:
     """Throw a draft away; does nothing to a campaign that was launched."""
-    campaign = find(session, team_id, uuid)
-    if campaign.status == Status.DRAFT:
-        drafts.discard(session, campaign)
+    drafts.discard(session, find(session, team_id, uuid).id)
 
 
 def set_active(session: Session, user_id: int, active: bool) -> None:

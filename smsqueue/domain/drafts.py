@@ -138,23 +138,24 @@ def forget_rows(session: Session, campaign_id: int) -> None:
     session.execute(sa.delete(SkippedRow).where(SkippedRow.campaign_id == campaign_id))
 
 
-def discard(session: Session, campaign: Campaign) -> None:
-    """Delete a draft with its rows; its upload goes with the next purge."""
-    forget_rows(session, campaign.id)
-    session.delete(campaign)
+def discard(session: Session, campaign_id: int) -> bool:
+    """Delete a draft with its rows, if it is one when its row is locked; its upload goes with the next purge."""
+    draft = sa.select(Campaign.id).where(Campaign.id == campaign_id, Campaign.status == Status.DRAFT)
+    if session.scalar(draft.with_for_update()) is None:
+        return False
+    forget_rows(session, campaign_id)
+    session.execute(sa.delete(Campaign).where(Campaign.id == campaign_id))
+    return True
 
 
 def purge_old(session: Session, limit: int = 20) -> int:
     """Delete drafts and uploads that nobody touched for a day; return how many drafts."""
     old = now() - KEPT
-    drafts = sa.select(Campaign).where(Campaign.status == Status.DRAFT, Campaign.created_at < old).limit(limit)
-    found = session.scalars(drafts).all()
-    for campaign in found:
-        discard(session, campaign)
-    session.flush()  # the uploads of these drafts are free now
+    drafts = sa.select(Campaign.id).where(Campaign.status == Status.DRAFT, Campaign.created_at < old).limit(limit)
+    discarded = [discard(session, campaign_id) for campaign_id in session.scalars(drafts).all()]
     used = sa.select(Campaign.id).where(Campaign.upload_id == Upload.id).exists()
     changed(session, sa.delete(Upload).where(Upload.created_at < old, ~used))
-    return len(found)
+    return sum(discarded)
 
 
 def _emptied(session: Session, user: User, uuid: UUID | None) -> Campaign | None:
