@@ -1,8 +1,9 @@
 """A bulk campaign before it is sent: write, check, review, confirm."""
 
+from collections.abc import Iterator
 from uuid import UUID
 
-from flask import Blueprint, Response, flash, redirect, render_template, request, stream_with_context, url_for
+from flask import Blueprint, Response, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 from werkzeug.datastructures import MultiDict
@@ -99,11 +100,17 @@ def bad_rows(uuid: UUID) -> ResponseReturnValue:
     """Download every row that needs fixing (or, with `?duplicates=1`, that was merged), with the reason."""
     campaign = campaigns.find(db.session(), access.current_team_id(), uuid)
     merged = request.args.get("duplicates") == "1"
-    rows = (row for row in drafts.iter_skipped(db.session(), campaign) if row.duplicate == merged)
-    answer = Response(stream_with_context(uploads.bad_rows_csv(rows)), mimetype="text/csv")
+    answer = Response(_skipped_csv(Database(db.engine), campaign, merged), mimetype="text/csv")
     filename = "duplicates.csv" if merged else "bad-rows.csv"
     answer.headers["Content-Disposition"] = f"attachment; filename={filename}"
     return answer
+
+
+def _skipped_csv(database: Database, campaign: Campaign, merged: bool) -> Iterator[str]:
+    # A session of its own: the page's is over before the answer begins to flow.
+    with database.reading() as session:
+        rows = (row for row in drafts.iter_skipped(session, campaign) if row.duplicate == merged)
+        yield from uploads.bad_rows_csv(rows)
 
 
 def _review_page(uuid: UUID, problem: str | None = None) -> confirming.Page:

@@ -86,7 +86,7 @@ def is_over(campaign: Campaign) -> bool:
 def _people() -> dict[int, str]:
     """Return the addresses of the team's people by id."""
     mine = sa.select(User.id, User.email).where(User.team_id == access.current_team_id())
-    return dict(db.session.execute(mine).tuples().all())
+    return {row.id: row.email for row in db.session.execute(mine)}
 
 
 def _chosen_state() -> str | None:

@@ -4,13 +4,16 @@ from flask import current_app
 
 from smsqueue.domain.campaigns import Terms
 from smsqueue.domain.checking import Rules
+from smsqueue.domain.rules import rules_for
 from smsqueue.web import access
 
 
 def current() -> Rules:
     """Return what the signed-in person's messages are checked against."""
-    settings, team = current_app.config["SETTINGS"], access.team()
-    return Rules(team.country, team.allowed_countries, settings.max_segments, settings.credits_per_segment)
+    settings = current_app.config["SETTINGS"]
+    return rules_for(
+        access.team(), max_segments=settings.max_segments, credits_per_segment=settings.credits_per_segment
+    )
 
 
 def terms() -> Terms:

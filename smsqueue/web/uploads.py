@@ -4,10 +4,11 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from uuid import UUID
 
 from flask_wtf import FlaskForm
-from wtforms import FileField, HiddenField, RadioField, SelectField, StringField, TextAreaField
+from wtforms import FileField, HiddenField, RadioField, SelectChoice, SelectField, StringField, TextAreaField
 from wtforms.validators import DataRequired, Length, Optional
 
 from smsqueue.domain import drafts, sheets
@@ -22,6 +23,7 @@ BODY = 32 * 1024 * 1024
 _PHONE = re.compile(r"\+([0-9][0-9 ()./-]*)")
 _FORMULA = "=+-@\t\r\n＝＋－＠"
 FILE, PASTED = "file", "pasted"
+SOURCES = [SelectChoice(FILE, "The file"), SelectChoice(PASTED, "The pasted numbers")]
 
 
 def as_uuid(typed: str | None) -> UUID | None:
@@ -50,7 +52,7 @@ class CampaignForm(FlaskForm):  # type: ignore[misc]  # the library has no types
     text = TextAreaField("Text", [DataRequired("Write the text to send")])
     file = FileField("Choose a file")
     pasted = TextAreaField("Or paste numbers")
-    use = RadioField("Which recipients?", [Optional()], choices=[(FILE, "The file"), (PASTED, "The pasted numbers")])
+    use = RadioField("Which recipients?", [Optional()], choices=SOURCES)
     column = SelectField("Column with the numbers", coerce=as_index, choices=[], validate_choice=False)
     upload = HiddenField()
     draft = HiddenField()
@@ -88,7 +90,7 @@ def offer(form: CampaignForm, upload: Upload | None) -> Sheet | None:
     if upload and upload.filename:
         form.file.label.text = "Choose another file"
     if sheet and len(sheet.headers) > 1:
-        form.column.choices = list(enumerate(sheet.headers))
+        form.column.choices = [SelectChoice(index, name) for index, name in enumerate(sheet.headers)]
         if form.column.data is None:
             form.column.data = sheets.guess_column(sheet)
     return sheet
@@ -98,7 +100,8 @@ def take(form: CampaignForm, team_id: int) -> Upload:
     """Return the upload that the form means, stored; raise BadDraft or BadFile when there is none or two."""
     before = kept(team_id, form.upload.data)
     if form.file.data and form.file.data.filename:
-        before = _store(form, team_id, form.file.data.filename, form.file.data.read())
+        with closing(form.file.data) as chosen:
+            before = _store(form, team_id, chosen.filename, chosen.read())
     pasted = form.pasted.data.strip() if form.pasted.data else ""
     named = before if before and before.filename else None
     if named and pasted and form.use.data not in (FILE, PASTED):
