@@ -82,7 +82,7 @@ def _queue_lines(session: Session, queues: Sequence[str], now: int) -> list[Queu
     )
     found = {row.queue: row for row in session.execute(sa.select(jobs.c.queue, *counts).group_by(jobs.c.queue))}
     failures = sa.select(FailedJob.queue, sa.func.count()).group_by(FailedJob.queue)
-    failed = dict(session.execute(failures).tuples().all())
+    failed = {row[0]: row[1] for row in session.execute(failures)}
     names = [*queues, *sorted((set(found) | set(failed)) - set(queues))]
     return [_queue_line(name, found.get(name), failed.get(name, 0), now) for name in names]
 
