@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import click
 from flask import current_app
 from flask.cli import AppGroup
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, ProgrammingError
 from sqlalchemy.orm import Session
 
 from smsqueue.config import Settings
@@ -28,11 +28,11 @@ class Commands(AppGroup):
         except SmsQueueError as error:
             raise click.ClickException(str(error)) from error
         except DBAPIError as error:
-            if not is_away(error):
+            if not (is_away(error) or isinstance(error, ProgrammingError)):  # the latter: no such table or column
                 raise
             reason = scrub(str(error.orig)).strip().splitlines()[0].rstrip(".")
-            advice = "Is DATABASE_URL right, and has `flask db upgrade` made the tables?"
-            raise click.ClickException(f"The database does not answer: {reason}. {advice}") from error
+            advice = "Is DATABASE_URL right, and was `flask db upgrade` run?"
+            raise click.ClickException(f"The database does not do what is asked: {reason}. {advice}") from error
 
 
 def settings() -> Settings:
