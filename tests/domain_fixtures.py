@@ -40,9 +40,14 @@ recipients = table_of(Recipient)
 
 @cache
 def areas() -> list[str]:
-    """Name the area codes in which 555-0100 to 555-0199 are numbers that could exist."""
+    """Name the area codes in which 555-0100 to 555-0199 could be mobile numbers."""
     found = (f"+1{area}55501" for area in range(201, 990))
-    return [area for area in found if phonenumbers.is_valid_number(phonenumbers.parse(f"{area}00"))]
+    return [area for area in found if _is_mobile(f"{area}00")]
+
+
+def _is_mobile(number: str) -> bool:
+    kind = phonenumbers.number_type(phonenumbers.parse(number))
+    return kind == phonenumbers.PhoneNumberType.FIXED_LINE_OR_MOBILE
 
 
 def plain(many: int) -> list[str]:
@@ -321,3 +326,27 @@ def at_once(works: Iterable[Callable[[], object]]) -> list[BaseException | None]
         thread.join(60)
         assert not thread.is_alive(), "still at work after 60 s"
     return [thread.error for thread in threads]
+
+
+def _waiting(store: Database) -> int:
+    """Count the sessions that wait for another's lock."""
+    statement = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+    if store.engine.dialect.name != "postgresql":
+        waits = "variable_name = 'INNODB_ROW_LOCK_CURRENT_WAITS'"
+        statement = f"SELECT CAST(variable_value AS UNSIGNED) FROM information_schema.global_status WHERE {waits}"
+    with store.reading() as session:
+        return session.scalar(sa.text(statement)) or 0
+
+
+def race(store: Database, first: Callable[[Session], object], second: Callable[[Session], object]) -> None:
+    """Let `second` begin, and wait for a lock, while `first` is done but not committed; raise what it raised."""
+
+    def hold(session: Session) -> None:
+        first(session)
+        session.flush()
+        running.append(Working(lambda: store.write(second)))
+        wait_until(lambda: _waiting(store) or not running[0].is_alive())
+
+    running: list[Working] = []
+    store.write(hold)
+    running[0].ended()
