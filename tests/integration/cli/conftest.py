@@ -25,8 +25,9 @@ def make_cli_app(database: Target, make_settings: Callable[..., Settings]) -> It
     made: list[Flask] = []
 
     def make(**environ: str) -> Flask:
-        made.append(create_app(make_settings(**{"DATABASE_URL": database.url, "SMS_GATEWAY": "log", **environ})))
-        return made[-1]
+        app = create_app(make_settings(**{"DATABASE_URL": database.url, "SMS_GATEWAY": "log", **environ}))
+        made.append(app)
+        return app
 
     yield make
     for app in made:
@@ -35,7 +36,7 @@ def make_cli_app(database: Target, make_settings: Callable[..., Settings]) -> It
 
 
 @pytest.fixture
-def app(make_cli_app) -> Flask:
+def app(make_cli_app: Callable[..., Flask]) -> Flask:
     """The application."""
     return make_cli_app()
 
