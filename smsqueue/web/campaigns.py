@@ -127,6 +127,7 @@ def _sending_facts(campaign: Campaign) -> dict[str, Any]:
 def _checking_facts(campaign: Campaign) -> dict[str, Any]:
     over = campaign.checked_at is not None
     percent = 100 if over else min(99, campaign.checked_rows * 100 // max(campaign.rows, 1))
+    why = None if over else waiting.why(db.session(), "default")
     return {
         **progress.summary(campaign),
         "rate": None,
@@ -136,5 +137,5 @@ def _checking_facts(campaign: Campaign) -> dict[str, Any]:
         "percent": percent,
         "state": "checked" if over else "checking",
         "say": f"{campaign.checked_rows:,} of {campaign.rows:,} rows checked",
-        "html": {"checking": render_template("campaigns/_checking.html", campaign=campaign)},
+        "html": {"checking": render_template("campaigns/_checking.html", campaign=campaign, why=why)},
     }

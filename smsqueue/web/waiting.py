@@ -6,10 +6,7 @@ from sqlalchemy.orm import Session
 from smsqueue.queue.dialects import now_us
 from smsqueue.queue.models import WorkerRow
 
-NOBODY = (
-    "No worker is running that could do this, so nothing moves yet. It goes on by itself as soon as one is started: "
-    "the operator does that with “flask sms work --daemon”."
-)
+NOBODY = "No worker is running that could do this. It goes on by itself as soon as the operator has started one:"
 
 
 def why(session: Session, queue: str) -> str | None:

@@ -78,6 +78,5 @@ function replace(text, found) {
 }
 
 function visible(character) {
-  if (character === "") return "nothing";
-  return character.trim() ? character : "a space";
+  return character.trim() || (character && "a space") || "nothing";
 }

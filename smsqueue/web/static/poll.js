@@ -14,6 +14,7 @@
 const BACKOFF = [3000, 6000, 12000, 30000];
 const SPEAK_EVERY = 15000;
 const ENDED = "smsqueue-ended";
+const quarter = (percent) => Math.floor((Number(percent) || 0) / 25);
 
 const region = document.querySelector("[data-poll]");
 if (region) start(region);
@@ -77,7 +78,7 @@ function start(region) {
   function show({ html = {}, percent, state, say }) {
     for (const [name, fragment] of Object.entries(html)) {
       const place = region.querySelector(`[data-poll-html="${name}"]`);
-      if (place) fill(place, fragment);
+      if (place) pair(place, new DOMParser().parseFromString(fragment, "text/html").body);
     }
     if (percent === undefined) return;
     document.title = `${percent} % – ${region.dataset.pollName || title}`;
@@ -123,18 +124,10 @@ function start(region) {
   plan(3000);
 }
 
-function quarter(percent) {
-  return Math.floor((Number(percent) || 0) / 25);
-}
-
 function speakEnd(place) {
   const ended = sessionStorage.getItem(ENDED);
   sessionStorage.removeItem(ENDED);
   if (place && ended) setTimeout(() => { place.textContent = place.dataset.pollEnded; }, 500);
-}
-
-function fill(place, fragment) {
-  pair(place, new DOMParser().parseFromString(fragment, "text/html").body);
 }
 
 // Change only what differs: the focus, a selection and an open <details> stay as they are.
