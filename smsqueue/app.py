@@ -11,6 +11,7 @@ from smsqueue.cli import sms
 from smsqueue.config import BadSettings, Settings
 from smsqueue.db import normalise_url
 from smsqueue.extensions import db, mail, migrate
+from smsqueue.observe import logs
 from smsqueue.paths import PACKAGE, resource_dir
 from smsqueue.web import (
     access,
@@ -39,7 +40,7 @@ MEBIBYTE = 1024 * 1024
 def create_app(settings: Settings | None = None) -> Flask:
     """Build the application from `settings`, or from the environment."""
     settings = settings or read_settings()
-    settings.make_folders()
+    make_ready(settings)
     app = Flask(
         "smsqueue",
         root_path=str(PACKAGE),
@@ -55,6 +56,15 @@ def create_app(settings: Settings | None = None) -> Flask:
         hops = settings.proxy_hops
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
     return app
+
+
+def make_ready(settings: Settings) -> None:
+    """Make the folders and open the log; when that cannot be, end the process with the reason."""
+    try:
+        settings.make_folders()
+        logs.start(settings.log_format, settings.log_file, quiet=True)
+    except (OSError, logs.CannotLog) as error:
+        raise SystemExit(f"smsqueue cannot start: {error}") from error
 
 
 def read_settings() -> Settings:

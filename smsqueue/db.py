@@ -18,6 +18,13 @@ T = TypeVar("T")
 POSTGRESQL_RETRY = {"40001", "40P01"}  # serialization failure, deadlock
 MYSQL_RETRY = {(1020,), (1205,), (1213,)}  # changed since read, lock wait timeout, deadlock
 SQLITE_BUSY = {5, 6, 261, 517}  # busy, locked, recovery, snapshot
+AFTER_COMMIT = "after_commit"
+SQLITE_ERROR = 1  # e.g. no such table
+POSTGRESQL_LIMITS = "54"  # e.g. a statement too complex
+MYSQL_SERVER_ERRORS = range(1000, 2000)  # said by a server that answers; pymysql calls most of them operational
+# changed since read, disk full, too many connections, not ready, shutting down, broken packets (1153 is one too
+# large: the statement's), too many connections of one user, lock wait timeout, deadlock, read only, interrupted, killed
+MYSQL_AWAY = {1020, 1021, 1040, 1047, 1053, 1158, 1159, 1160, 1161, 1203, 1205, 1213, 1226, 1290, 1317, 1836, 1927}
 TRIES = 4  # the first and three more
 DRIVERS = {
     "postgres": "postgresql+psycopg",
@@ -201,7 +208,26 @@ def is_away(error: BaseException) -> bool:
     """Say whether the database could not be reached or the connection broke (as opposed to a wrong statement)."""
     if not isinstance(error, DBAPIError):
         return False
-    return error.connection_invalidated or isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError)
+    if error.connection_invalidated:
+        return True
+    if not isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError):
+        return False
+    return error.statement is None or not _is_the_statements_fault(error.orig)
+
+
+def _is_the_statements_fault(original: Any) -> bool:
+    """Say whether the same statement would fail for ever; some drivers call that an OperationalError, too."""
+    if (sqlite_code := getattr(original, "sqlite_errorcode", None)) is not None:
+        return sqlite_code % 256 == SQLITE_ERROR
+    if sqlstate := getattr(original, "sqlstate", None):
+        return sqlstate.startswith(POSTGRESQL_LIMITS)
+    number = next(iter(getattr(original, "args", ())), None)
+    return isinstance(number, int) and number in MYSQL_SERVER_ERRORS and number not in MYSQL_AWAY
+
+
+def after_commit(session: Session, callback: Callable[[], None]) -> None:
+    """Have `Database.write` call `callback` once the transaction is committed, and not if it never is."""
+    session.info.setdefault(AFTER_COMMIT, []).append(callback)
 
 
 def first_line(error: DBAPIError) -> str:
@@ -238,13 +264,20 @@ class Database:
         """
         for attempt in range(1, TRIES + 1):
             try:
-                with Session(self._writing, expire_on_commit=False) as session, session.begin():
-                    return use_case(session)
+                return self._once(use_case)
             except DBAPIError as error:
                 if attempt == TRIES or not is_worth_repeating(error):
                     raise
                 time.sleep(random.uniform(0.01, 0.05) * 2**attempt)  # noqa: S311 - jitter, not a secret
         raise AssertionError("unreachable")
+
+    def _once(self, use_case: Callable[[Session], T]) -> T:
+        with Session(self._writing, expire_on_commit=False) as session:
+            with session.begin():
+                result = use_case(session)
+            for callback in session.info.get(AFTER_COMMIT, ()):
+                callback()
+            return result
 
     def dispose(self) -> None:
         """Close all pooled connections."""

@@ -153,7 +153,7 @@ def make_uploads() -> None:
         must("uuid", sa.Uuid(), unique=True),
         must("team_id", Whole, sa.ForeignKey("teams.id")),
         must("filename", text(255)),
-        may("content", LargeBlob),
+        must("content", LargeBlob),
         must("created_at", Time, index=True),
     )
 

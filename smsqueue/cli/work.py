@@ -9,6 +9,7 @@ from flask.cli import with_appcontext
 from smsqueue.cli.base import database, settings
 from smsqueue.cli.services import build_registry, build_services, close_left_open, purge_drafts
 from smsqueue.domain.jobs import QUEUES
+from smsqueue.observe import logs
 from smsqueue.queue import control
 from smsqueue.queue.job import Policy
 from smsqueue.queue.stops import Stops
@@ -37,6 +38,7 @@ def _numbers(_context: click.Context, _option: click.Parameter, value: str) -> t
 @click.option("--memory", default=128.0, type=click.FloatRange(0), show_default=True, help="MiB; over it: stop, 12.")
 @click.option("--max-jobs", default=0, type=click.IntRange(0), help="Stop after so many jobs.")
 @click.option("--max-time", default=0.0, type=click.FloatRange(0), help="Stop after so many seconds.")
+@click.option("--verbose", "-v", is_flag=True, help="Log each job, also those that are finished many at a time.")
 @click.option("--grace", type=click.FloatRange(0), help="Seconds to finish in when told to stop.  [SMS_GRACE]")
 @with_appcontext
 def work(**options: object) -> None:
@@ -53,6 +55,8 @@ def work(**options: object) -> None:
 
     Exit codes: 0 stopped in order, 12 over --memory, 1 failed, 2 wrong options.
     """
+    if options["verbose"]:
+        logs.start(settings().log_format, settings().log_file, verbose=True)
     pipes = os.environ.pop(PIPES, None)
     raise SystemExit(_child(pipes, options) if pipes else _parent(options))
 
@@ -62,7 +66,14 @@ def _parent(options: dict[str, object]) -> int:
     stops.install()
     grace = options["grace"] if options["grace"] is not None else settings().grace_seconds
     registry = build_registry(defaults=_policy(options))
-    supervisor = Supervisor(_command(options), database(), registry, grace=float(str(grace)), stops=stops)
+    supervisor = Supervisor(
+        _command(options),
+        database(),
+        registry,
+        grace=float(str(grace)),
+        stops=stops,
+        is_once=bool(options["once"]),
+    )
     code = supervisor.run()
     if code == control.RESTART_CODE and not stops.reason:
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - ourselves, with new code

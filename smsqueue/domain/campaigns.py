@@ -20,7 +20,7 @@ from smsqueue.domain.jobs import SendBulkSmsJob, SendingJob, SendSingleSmsJob
 from smsqueue.domain.stopping import NotRunning
 from smsqueue.models import Attempt, Campaign, Kind, Recipient, Status, User
 from smsqueue.queue.dispatch import enqueue_many
-from smsqueue.queue.events import emit
+from smsqueue.queue.events import emit_once_committed
 
 __all__ = ["NotRunning", "Terms", "cancel", "discard", "find", "launch", "listing"]
 
@@ -96,7 +96,10 @@ def launch(session: Session, team_id: int, uuid: UUID, token: str, terms: Terms)
         user_id = campaign.user_id
         credits.charge(session, campaign, campaign.price, key=f"launch:{campaign.uuid}", user_id=user_id)
         session.refresh(campaign)
-        emit("campaign.launched", campaign_id=campaign.id, total=campaign.total, price=campaign.price)
+        session.refresh(campaign)
+        emit_once_committed(
+            session, "campaign.launched", campaign_id=campaign.id, total=campaign.total, price=campaign.price
+        )
     return campaign
 
 

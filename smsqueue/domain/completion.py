@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 from smsqueue.core.clock import now
 from smsqueue.domain import notices
 from smsqueue.models import Campaign, Status
-from smsqueue.queue.events import emit
+from smsqueue.queue.events import emit_once_committed
 
 RUNNING = (Status.PENDING, Status.PROCESSING, Status.CANCELLED)
 NOTHING_WENT = "No message was accepted by the gateway."
@@ -33,7 +33,7 @@ def close(session: Session, campaign_id: int) -> bool:
         if failed and not campaign.error:
             campaign.error = NOTHING_WENT
     notices.tell_of_ending(session, campaign)
-    emit("campaign.ended", campaign_id=campaign.id, status=campaign.status, **campaign.counts)
+    emit_once_committed(session, "campaign.ended", campaign_id=campaign.id, status=campaign.status, **campaign.counts)
     return True
 
 

@@ -11,7 +11,7 @@ from smsqueue.domain.journal import mark_crashed
 from smsqueue.domain.settlement import GAVE_UP, Rows, end_waiting
 from smsqueue.gateways.base import Rejected
 from smsqueue.models import Campaign, State, Status, User
-from smsqueue.queue.events import emit
+from smsqueue.queue.events import emit_once_committed
 
 campaigns = table_of(Campaign)
 OWNER_DISABLED = "Stopped: the account of the person who sent this was disabled."
@@ -27,7 +27,7 @@ def start(session: Session, campaign: Campaign, now: datetime) -> None:
     """Set a pending campaign to processing, with the time."""
     mine = sa.update(campaigns).where(campaigns.c.id == campaign.id, campaigns.c.status == Status.PENDING)
     if changed(session, mine.values(status=Status.PROCESSING, started_at=now)):
-        emit("campaign.started", campaign_id=campaign.id, total=campaign.total)
+        emit_once_committed(session, "campaign.started", campaign_id=campaign.id, total=campaign.total)
     session.refresh(campaign)
 
 
@@ -43,7 +43,7 @@ def stop(session: Session, campaign: Campaign, reason: str) -> None:
     if not changed(session, running.values(status=Status.CANCELLED, error=reason)):
         raise NotRunning("This campaign has ended already: there is nothing left to cancel.")
     session.refresh(campaign)
-    emit("campaign.stopped", campaign_id=campaign.id, reason=reason)
+    emit_once_committed(session, "campaign.stopped", campaign_id=campaign.id, reason=reason)
 
 
 def stop_campaigns_of(session: Session, user_id: int) -> list[int]:
@@ -63,7 +63,7 @@ def stop_for_account(session: Session, campaign: Campaign, refusal: Rejected) ->
     end_waiting(session, campaign, None, State.FAILED, error=reason, code=refusal.code[:40])
     mine = sa.update(campaigns).where(campaigns.c.id == campaign.id)
     session.execute(mine.values(error=reason, gave_up=campaigns.c.gave_up + 1))
-    emit("campaign.stopped", campaign_id=campaign.id, reason=reason)
+    emit_once_committed(session, "campaign.stopped", campaign_id=campaign.id, reason=reason)
 
 
 def end_what_may_not_go(session: Session, campaign: Campaign, rows: Rows, now: datetime) -> bool:

@@ -5,11 +5,14 @@ from enum import StrEnum
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Mapped, deferred, mapped_column
+from sqlalchemy.dialects import mysql
+from sqlalchemy.orm import Mapped, mapped_column
 
 from smsqueue.core.clock import now
 from smsqueue.db import Base, BigId, UtcDateTime
 from smsqueue.models.recipients import State
+
+LargeBlob = sa.LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb")
 
 
 class Kind(StrEnum):
@@ -40,7 +43,7 @@ class Upload(Base):
     team_id: Mapped[int] = mapped_column(sa.ForeignKey("teams.id"))
     filename: Mapped[str] = mapped_column(sa.String(255))
     """Empty when the recipients were pasted."""
-    content: Mapped[bytes] = deferred(mapped_column(sa.LargeBinary(16_000_000)))
+    content: Mapped[bytes] = mapped_column(LargeBlob, deferred=True)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now, index=True)
 
 
