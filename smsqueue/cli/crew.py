@@ -85,7 +85,8 @@ class Crew:
         return {
             "outside": [*python, "smsqueue.simulator", *outside],
             "web": [*python, "gunicorn", application, *bind, *quiet],
-            "worker": [*python, "smsqueue", "sms", "work", "--daemon"],
+            # The demo has nobody to start a worker again that grew past Laravel's 128 MiB.
+            "worker": [*python, "smsqueue", "sms", "work", "--daemon", "--sleep=1", "--memory=512"],
         }
 
     def _when_started(self) -> None:
