@@ -100,7 +100,8 @@ def _count(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
 
 def _worker_lines(session: Session, now: int) -> list[WorkerLine]:
     recent = sa.or_(workers.c.state == "running", workers.c.heartbeat_at > now - SHOWN_SECONDS * SECOND)
-    rows = session.execute(sa.select(workers).where(recent).order_by(workers.c.id.desc()).limit(100))
+    running_first = sa.case((workers.c.state == "running", 0), else_=1)
+    rows = session.execute(sa.select(workers).where(recent).order_by(running_first, workers.c.id.desc()).limit(100))
     return [_worker_line(row, now) for row in rows]
 
 

@@ -4,6 +4,7 @@ import traceback
 from dataclasses import dataclass
 from time import perf_counter
 
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from smsqueue.core.errors import SmsQueueError
@@ -99,7 +100,13 @@ class Runner:
     def _finish(self, held: Claim, policy: Policy, seconds: float) -> bool:
         if policy.repeatable:
             return True
-        if self.database.write(lambda session: claims.finish(session, [held])):
+        try:
+            is_ours = self.database.write(lambda session: claims.finish(session, [held]))
+        except DBAPIError as error:
+            if not is_away(error):
+                raise
+            return True  # it is done: as soon as the database is back it is deleted, not repeated
+        if is_ours:
             emit("job.finished", job_id=held.id, kind=held.kind, seconds=round(seconds, 3))
         else:
             emit("job.lost", job_id=held.id, kind=held.kind)

@@ -17,17 +17,21 @@ from sqlalchemy.orm import Session
 from smsqueue.db import Database, first_line
 from smsqueue.queue import workers
 from smsqueue.queue.claim import Claim
+from smsqueue.queue.control import RESTART_CODE
 from smsqueue.queue.dispatch import jobs
 from smsqueue.queue.events import emit
 from smsqueue.queue.registry import Registry
 from smsqueue.queue.runner import give_up, put_back
 from smsqueue.queue.stops import Stops
+from smsqueue.queue.worker import OUT_OF_MEMORY
 from smsqueue.queue.workers import steady
 
 PIPES = "SMSQUEUE_WORKER_PIPES"
 """The environment variable by which a worker finds the pipes to its parent."""
 CRASHED = 1
 """A worker that ends like this had an error of its own; one that was never registered cannot start at all."""
+IN_ORDER = (0, OUT_OF_MEMORY, RESTART_CODE)
+"""How a worker ends that has signed off."""
 SECOND_SIGNAL_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0
 SETTLED_SECONDS = 60.0
@@ -72,8 +76,17 @@ class Child:
             self.job, self.has_worked = (int(words[1]), words[2]), True
             self.deadline = steady() + float(words[3]) if float(words[3]) else None
 
+    def hear_out(self) -> None:
+        """Wait for the process to end and read its last words: they may name the job that ended it."""
+        self.process.wait()
+        os.set_blocking(self.said, False)
+        with suppress(BlockingIOError):  # somebody it started has the pipe open
+            while not self.is_silent:
+                self.listen()
+
     def close(self) -> int:
         """Wait for the process to end, close the pipes, return its exit code."""
+        self.hear_out()
         code = self.process.wait()
         os.close(self.said)
         os.close(self.lifeline)
@@ -81,13 +94,23 @@ class Child:
 
 
 class Supervisor:
-    """Keeps one worker process running until it ends by itself or a signal asks for the end."""
+    """Keeps one worker process running until it ends by itself or a signal asks for the end.
+
+    `is_once`: it was asked for one job, so there is nothing to replace.
+    """
 
     def __init__(
-        self, command: Sequence[str], database: Database, registry: Registry, *, grace: float, stops: Stops
+        self,
+        command: Sequence[str],
+        database: Database,
+        registry: Registry,
+        *,
+        grace: float,
+        stops: Stops,
+        is_once: bool = False,
     ) -> None:
         self.command, self.database, self.registry = list(command), database, registry
-        self.grace, self.stops = grace, stops
+        self.grace, self.stops, self.is_once = grace, stops, is_once
         self._deaths = 0
 
     def run(self) -> int:
@@ -97,9 +120,11 @@ class Supervisor:
             code = self._watch(child)
             if self.stops.reason:
                 return max(code, 0)
-            died = code < 0 or (code == CRASHED and child.worker_id is not None)
+            died = code < 0 or (code not in IN_ORDER and child.worker_id is not None)
             if not died:
                 return code
+            if self.is_once:
+                return CRASHED
             if self._pause(child):
                 return 0
 
@@ -125,7 +150,7 @@ class Supervisor:
             elif child.deadline and steady() > child.deadline:
                 self._end_overdue(child)
         code = child.close()
-        if code < 0 or code == CRASHED:
+        if code not in IN_ORDER:
             self._bury(child, f"exit code {code}")
         return code
 
@@ -133,7 +158,8 @@ class Supervisor:
         limits = [limit - steady() for limit in (forced, child.deadline) if limit is not None]
         signals = self.stops.fileno()
         pipes = [signals] if child.is_silent else [child.said, signals]
-        readable, _, _ = select.select(pipes, [], [], max(0.0, min([0.5, *limits])))
+        longest = 0.02 if child.is_silent else 0.5  # a worker falls silent in the moment before it ends
+        readable, _, _ = select.select(pipes, [], [], max(0.0, min([longest, *limits])))
         if child.said in readable:
             child.listen()
         if signals in readable:
@@ -148,9 +174,9 @@ class Supervisor:
 
     def _end_overdue(self, child: Child) -> None:
         child.process.kill()
-        child.process.wait()
-        job, child.deadline = child.job, None
-        if job:
+        job = child.job
+        child.hear_out()
+        if job and job == child.job:  # else it ended in the last moment
             self._try(lambda: self._record_timeout(*job))
 
     def _record_timeout(self, job_id: int, token: str) -> None:

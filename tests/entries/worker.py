@@ -1,0 +1,107 @@
+"""A worker for jobs that a test makes up: the engine's own parent and worker, without anything of SMS.
+
+`python -m tests.entries.worker --daemon`, by the variables of `Settings`.
+"""
+
+import os
+import re
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from smsqueue.db import Database, build_engine
+from smsqueue.queue import control, events
+from smsqueue.queue.job import Job, Policy
+from smsqueue.queue.registry import Registry
+from smsqueue.queue.stops import Stops
+from smsqueue.queue.supervisor import PIPES, ParentLink, Supervisor
+from smsqueue.queue.worker import Options, Worker
+
+
+@dataclass(frozen=True, kw_only=True)
+class Act(Job):
+    """A job that does what `deed` names: note, sleep, block, die, leave, start and wait, …"""
+
+    kind, policy = "test.act", Policy(tries=2, backoff=(0,), timeout_seconds=60)
+    deed: str
+    name: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShortAct(Act):
+    """The same, and it may take a second only."""
+
+    kind, policy = "test.short-act", Policy(tries=2, backoff=(0,), timeout_seconds=1)
+
+
+def act(job: Act, _run: Any) -> None:
+    """Do it, and write down that it was begun and that it is done."""
+    diary = Path(os.environ["TEST_DIARY"])
+    _note(diary, f"begun {job.name}")
+    DEEDS[job.deed](diary)
+    _note(diary, f"done {job.name}")
+
+
+def _note(diary: Path, line: str) -> None:
+    with diary.open("a") as file:
+        file.write(f"{line}\n")
+
+
+def _wait_for_a_word(diary: Path) -> None:
+    while not diary.with_name("word").exists():
+        time.sleep(0.01)
+
+
+DEEDS: dict[str, Any] = {
+    "note": lambda _diary: None,
+    "wait": _wait_for_a_word,
+    "sleep": lambda _diary: time.sleep(3600),
+    "block": lambda _diary: re.match(r"(a+)+$", "a" * 64 + "b"),  # in C, and never finished
+    "deaf": lambda diary: (signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM}), _wait_for_a_word(diary)),
+    "die": lambda _diary: os.kill(os.getpid(), signal.SIGKILL),
+    "leave": lambda _diary: os._exit(3),
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Be the parent, or, when started by one, the worker."""
+    events.on(lambda event, facts: print(event, facts, flush=True))
+    registry = Registry()
+    registry.register(Act, act)
+    registry.register(ShortAct, act)
+    database = Database(build_engine(os.environ["DATABASE_URL"]))
+    stops = Stops()
+    stops.install()
+    pipes = os.environ.pop(PIPES, None)
+    if pipes:
+        return _work(pipes, database, registry, stops, arguments)
+    command = [sys.executable, "-m", "tests.entries.worker", *arguments]
+    is_once = "--once" in arguments
+    grace = float(os.environ.get("TEST_GRACE", "20"))
+    code = Supervisor(command, database, registry, grace=grace, stops=stops, is_once=is_once).run()
+    return 0 if code == control.RESTART_CODE else code
+
+
+def _work(pipes: str, database: Database, registry: Registry, stops: Stops, arguments: list[str]) -> int:
+    link = ParentLink(pipes)
+    stops.watch(link.lifeline)
+    options = Options(
+        ["default"],
+        daemon="--daemon" in arguments,
+        once="--once" in arguments,
+        sleep=0.05,
+        memory_mib=0,
+        lease=float(os.environ.get("TEST_LEASE", "60")),
+        heartbeat=0.2,
+    )
+    if "--broken" in arguments:
+        os.kill(os.getpid(), signal.SIGKILL)
+    worker = Worker(database, registry, options, stops, on_register=link.registered, on_start=link.started)
+    return worker.run().code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
