@@ -147,6 +147,8 @@ class SliceRun:
             return "the worker stops"
         if self.unreachable >= self.senders.concurrency:
             return "the gateway cannot be reached"
+        if not self.run.lease.covers(self.senders.call_seconds):
+            return "the lease has to be renewed first"
         if steady() - self.began >= self.limits.slice_seconds:
             return "others have their turn"
         if steady() - self.looked >= LOOK_SECONDS:

@@ -87,6 +87,12 @@ def hand_back(session: Session, claims: Sequence[Claim]) -> int:
     return _execute(session, _hand_back, claims)
 
 
+def hand_back_all(session: Session, worker_id: int, *, but: Sequence[Claim]) -> int:
+    """Free whatever this worker holds, known to it or not, without spending a try; what it has finished stays."""
+    theirs = (jobs.c.worker_id == worker_id, jobs.c.id.notin_([held.id for held in but]))
+    return changed(session, sa.update(jobs).where(*theirs).values(**_FREE, attempts=jobs.c.attempts - 1))
+
+
 def release(session: Session, held: Claim, *, delay_seconds: float, spent: bool, reason: str | None = None) -> None:
     """Let the job wait for `delay_seconds`; the run counts as a try only if `spent`. Raises LeaseLost."""
     statement = (

@@ -39,6 +39,11 @@ class Lease:
         """Say whether something that takes `seconds` and starts now ends while nobody else can take our jobs."""
         return not self.is_lost and workers.steady() - self._confirmed < self.seconds - seconds
 
+    @property
+    def is_fresh(self) -> bool:
+        """Say whether no two beats are missing: then the lease surely covers a call, and nobody took our jobs."""
+        return not self.is_lost and workers.steady() - self._confirmed < 2 * self._heartbeat_seconds
+
     def beat(self) -> None:
         """Renew the lease once."""
         asked = workers.steady()  # before the question: the answer may take its time

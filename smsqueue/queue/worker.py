@@ -110,6 +110,8 @@ class Worker:
         ending = self._ending()
         if ending:
             return ending
+        if self.lease and not self.lease.is_fresh:
+            self.lease.beat()  # after a sleep or an outage: are we still who we were?
         if self.lease is None or self.lease.is_lost:
             self._register()
         self._do_chores()
@@ -169,8 +171,13 @@ class Worker:
             emit("worker.buried", worker_id=worker_id, by=self._id)
 
     def _hand_back(self) -> None:
-        """Give back what was not begun, or what the database's absence broke off; asks the database in any case."""
-        self.database.write(lambda session: self._in_hand and claims.hand_back(session, self._in_hand))
+        """Give back what was not begun."""
+        self.database.write(lambda session: claims.hand_back(session, self._in_hand))
+        self._in_hand = []
+
+    def _take_stock(self) -> None:
+        """Give back everything: after an outage nobody knows which claims were committed before it."""
+        self.database.write(lambda session: claims.hand_back_all(session, self._id, but=self._finished))
         self._in_hand = []
 
     def _idle(self) -> Ending | None:
@@ -202,12 +209,12 @@ class Worker:
         return None
 
     def _wait_for_database(self, error: DBAPIError) -> Ending | None:
-        """Wait until the database answers again; then give back what was in hand."""
+        """Wait until the database answers again; then begin with nothing in hand."""
         emit("database.away", worker_id=self._id, reason=first_line(error))
         pause = 0.5
         while not self.stops.wait(pause * random.uniform(0.5, 1)):  # noqa: S311 - jitter, not a secret
             try:
-                self._hand_back()
+                self._take_stock()
             except DBAPIError:
                 pause = min(AWAY_SECONDS, pause * 2)
                 continue
