@@ -58,16 +58,11 @@ def create() -> ResponseReturnValue:
 @access.member
 def column(uuid: UUID) -> ResponseReturnValue:
     """Check the same rows again with the numbers taken from another column."""
-    campaign = _draft(uuid)
-    upload = drafts.upload_of(db.session(), campaign)
-    if upload is None:
-        raise NotFound("upload")
-    chosen = request.form.get("column", type=int)
     try:
-        campaign = _store(campaign.name, campaign.text, upload, chosen, str(uuid))
+        _renew(uuid, request.form.get("column", type=int))
     except (BadDraft, BadText, BadFile) as error:
-        flash(str(error), "danger")
-    return redirect(url_for("bulk.review", uuid=campaign.uuid), 303)
+        flash(str(error), "error")
+    return redirect(url_for("bulk.review", uuid=uuid), 303)
 
 
 @bp.get("/<uuid:uuid>/review")
@@ -81,7 +76,7 @@ def review(uuid: UUID) -> ResponseReturnValue:
 @access.member
 def confirm(uuid: UUID) -> ResponseReturnValue:
     """Charge and queue the campaign, once."""
-    return confirming.confirm(uuid, _review_page)
+    return confirming.confirm(uuid, _review_page, _renew)
 
 
 @bp.post("/<uuid:uuid>/discard")
@@ -200,7 +195,17 @@ def _store(name: str, text: str, upload: Upload, column: int | None, draft: str 
     campaign = write(keep)
     if campaign.rows <= drafts.INLINE_ROWS:
         reviewing.check_rows(Database(db.engine), campaign.id, limits)
+    db.session.rollback()  # what this request has read on the way is the past
     return campaign
+
+
+def _renew(uuid: UUID, column: int | None = None) -> Campaign:
+    """Check a draft's kept list again, from another column or at another price."""
+    campaign = _draft(uuid)
+    upload = drafts.upload_of(db.session(), campaign)
+    if upload is None:
+        raise NotFound("upload")
+    return _store(campaign.name, campaign.text, upload, campaign.column if column is None else column, str(uuid))
 
 
 def _note(form: CampaignForm, error: SmsQueueError) -> None:

@@ -50,7 +50,7 @@ def create() -> ResponseReturnValue:
     if not form.validate_on_submit():
         return _form_page(form), 422
     try:
-        campaign = _store(form)
+        campaign = _store(form.number.data, form.text.data, uploads.as_uuid(form.draft.data))
     except BadNumber as error:
         form.number.errors = [str(error)]
         return _form_page(form), 422
@@ -71,13 +71,17 @@ def review(uuid: UUID) -> ResponseReturnValue:
 @access.member
 def confirm(uuid: UUID) -> ResponseReturnValue:
     """Charge and queue the SMS, once."""
-    return confirming.confirm(uuid, _review_page)
+    return confirming.confirm(uuid, _review_page, _renew)
 
 
-def _store(form: SingleForm) -> Campaign:
+def _renew(uuid: UUID) -> Campaign:
+    campaign, recipient = _draft(uuid)
+    return _store(recipient.number, campaign.text, uuid)
+
+
+def _store(number: str, text: str, before: UUID | None) -> Campaign:
     """Store the draft in place of the one that was being changed."""
-    user, limits, before = access.user(), rules.current(), uploads.as_uuid(form.draft.data)
-    number, text = form.number.data, form.text.data
+    user, limits = access.user(), rules.current()
 
     def keep(session: Session) -> Campaign:
         with suppress(NotFound):
@@ -85,7 +89,9 @@ def _store(form: SingleForm) -> Campaign:
                 campaigns.discard(session, user.team_id, before)
         return drafts.draft_single(session, user=user, number=number, text=text, rules=limits)
 
-    return write(keep)
+    campaign = write(keep)
+    db.session.rollback()  # what this request has read on the way is the past
+    return campaign
 
 
 def _draft(uuid: UUID) -> tuple[Campaign, Recipient]:

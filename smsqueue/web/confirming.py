@@ -13,6 +13,7 @@ from smsqueue.domain import campaigns
 from smsqueue.domain.campaigns import NotChecked, NothingToSend, OwnerDisabled, PriceChanged, WrongToken
 from smsqueue.domain.errors import NotEnoughCredits
 from smsqueue.extensions import write
+from smsqueue.models import Campaign
 from smsqueue.web import access, rules
 
 Page = str | Response
@@ -25,8 +26,11 @@ class ConfirmForm(FlaskForm):  # type: ignore[misc]  # the library has no types
     token = HiddenField()
 
 
-def confirm(uuid: UUID, review: Callable[[UUID, str], Page]) -> ResponseReturnValue:
-    """Launch the draft and go to its page; a second post of the same token goes there too."""
+def confirm(uuid: UUID, review: Callable[[UUID, str], Page], renew: Callable[[UUID], Campaign]) -> ResponseReturnValue:
+    """Launch the draft and go to its page; a second post of the same token goes there too.
+
+    `renew` checks a draft again whose price is not what it was, so that its review shows the new one.
+    """
     form = ConfirmForm()
     if not form.validate_on_submit():
         return _again(review(uuid, STALE), 400)
@@ -35,7 +39,9 @@ def confirm(uuid: UUID, review: Callable[[UUID, str], Page]) -> ResponseReturnVa
         write(lambda session: campaigns.launch(session, team_id, uuid, token, terms))
     except WrongToken as error:
         return render_template("campaigns/conflict.html", uuid=uuid, problem=str(error)), 409
-    except (NotEnoughCredits, PriceChanged, NothingToSend, NotChecked, OwnerDisabled) as error:
+    except PriceChanged as error:
+        return _again(review(renew(uuid).uuid, str(error)), 422)
+    except (NotEnoughCredits, NothingToSend, NotChecked, OwnerDisabled) as error:
         return _again(review(uuid, str(error)), 422)
     return redirect(url_for("campaigns.show", uuid=uuid), 303)
 

@@ -10,7 +10,7 @@ from smsqueue.domain import credits, drafts
 from smsqueue.models import Campaign, Recipient, Status, Upload
 from smsqueue.queue.models import JobRow
 from tests.integration.web.parts import attribute, part, words_of
-from tests.web import main_of, page_of
+from tests.web import Visitor, main_of, page_of
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 words_only = pytest.mark.databases("sqlite")
@@ -263,6 +263,27 @@ def test_credits_spent_by_somebody_else_meanwhile_leave_a_draft(make_visitor, fa
     assert "1 credit missing" in main_of(answer)
     with store.reading() as session:
         assert session.scalars(sa.select(Campaign.status).order_by(Campaign.id)).all() == ["draft", "pending"]
+
+
+@pytest.mark.parametrize("kind", ["bulk", "single"])
+def test_price_changed_since_the_review_is_shown_and_asked_again(make_app, member, user, store, kind):
+    data = {"number": "201 555 0123", "text": "Hello"}
+    review = review_of(member) if kind == "bulk" else member.post("/sms/send", data).location
+    token = attribute(member.get(review), "input[name=token]")
+    dearer = Visitor(make_app(SMS_CREDITS_PER_SEGMENT="3").test_client())
+    dearer.sign_in(user.email)
+    action = review.replace("/review", "/confirm") if kind == "bulk" else f"{review}/confirm"
+    answer = dearer.post(action, {"token": token})
+    assert answer.status_code == 422
+    count = 2 if kind == "bulk" else 1
+    assert "The price was" in words_of(answer, ".error-summary")
+    assert f"This costs − {3 * count}" in main_of(answer)
+    again = dearer.post(
+        attribute(answer, "form:has(input[name=token])", "action"), {"token": attribute(answer, "input[name=token]")}
+    )
+    assert again.status_code == 303
+    with store.reading() as session:
+        assert credits.balance(session, user.team_id) == 1000 - 3 * count
 
 
 def test_nothing_to_send_has_no_button(member):
