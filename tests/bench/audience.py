@@ -1,0 +1,86 @@
+"""Who campaigns go to: numbers that are valid, all different, and spelled as people do; and a person who pays."""
+
+import random
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from smsqueue.domain import campaigns, drafts, reviewing, sheets
+from smsqueue.domain.accounts import find_user
+from smsqueue.domain.campaigns import Terms
+from smsqueue.domain.rules import rules_for
+from smsqueue.models import Campaign, User
+from tests.bench.stage import Stage
+
+EMAIL, PASSWORD, TEAM = "bench@example.org", "a long benchmark password", "Bench"
+TEXT = "Your order has been shipped and arrives on Monday. Reply STOP to opt out."
+TERMS = Terms(validity_seconds=14_400, slice_rows=500, credits_per_segment=1)
+NAMES = ("Ann", "Zoë", "José", "Marie-Claire", "Li", "Oluwaseun", "Jürgen", "Siobhán")
+AREAS = (201, 212, 305, 312, 404, 415, 503, 617, 702, 808)
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A campaign under way."""
+
+    id: int
+    uuid: UUID
+
+
+def sign_up(stage: Stage, credit: int) -> User:
+    """Make a person with a team and credits, by the commands."""
+    options = ("--team", TEAM, "--country", "US", "--countries", "*", "--operator", "--password-stdin")
+    stage.command("sms", "user", "create", EMAIL, *options, stdin=PASSWORD + "\n")
+    stage.command("sms", "credits", "grant", TEAM, str(credit), "--reason", "benchmark")
+    with stage.database.reading() as session:
+        return find_user(session, EMAIL)
+
+
+def number(index: int) -> str:
+    """Return the index-th number in E.164; at most 80 million are different."""
+    area, rest = divmod(index, 8_000_000)
+    return f"+1{AREAS[area]}{2_000_000 + rest}"
+
+
+def spelled(index: int) -> str:
+    """Return a number as somebody may have typed it."""
+    digits = number(index)[2:]
+    area, exchange, line = digits[:3], digits[3:6], digits[6:]
+    forms = (f"({area}) {exchange}-{line}", f"+1 {area} {exchange} {line}", f"{area}-{exchange}-{line}", digits)
+    return forms[index % len(forms)]
+
+
+def pasted(count: int) -> str:
+    """Return so many numbers, one a line, in all spellings."""
+    return "\n".join(spelled(index) for index in range(count))
+
+
+def csv_file(count: int) -> bytes:
+    """Return a file of so many rows, with names; one in a hundred is a duplicate, one in a hundred no number."""
+    dice = random.Random(1)
+    lines = ["Name;Phone;Order"]
+    for index in range(count):
+        cell = spelled(index)
+        if index % 100 == 50:
+            cell = spelled(index - 7)
+        elif index % 100 == 99:
+            cell = "ask at the counter"
+        lines.append(f"{dice.choice(NAMES)};{cell};{dice.randrange(10**6)}")
+    return "\n".join(lines).encode()
+
+
+def launch(stage: Stage, user: User, count: int) -> Sent:
+    """Write, check and confirm a campaign of so many recipients."""
+    content = "\n".join(number(index) for index in range(count)).encode()
+    rules, sheet = rules_for(user.team, max_segments=10, credits_per_segment=1), sheets.read(content)
+
+    def draft(session: Session) -> Campaign:
+        upload = drafts.save_upload(session, user.team_id, "", content)
+        values = {"name": "Benchmark", "text": TEXT, "upload": upload, "sheet": sheet}
+        return drafts.draft_bulk(session, user=user, column=0, replace=None, rules=rules, **values)
+
+    made = stage.database.write(draft)
+    reviewing.check_rows(stage.database, made.id, rules)
+    stage.database.write(lambda s: campaigns.launch(s, user.team_id, made.uuid, made.token or "", TERMS))
+    return Sent(made.id, made.uuid)

@@ -1,0 +1,128 @@
+"""The references: bare programs, each a process of its own, that print what they did as one line of JSON.
+
+`laravel URL COUNT` works off no-op jobs the way Laravel's database driver does. `pool URL FILE CONNECTIONS` posts the
+bodies in FILE with a plain `requests` session. `lean URL FILE CONNECTIONS` posts them with next to no work of its
+own, to see what the gateway alone can take.
+"""
+
+import json
+import selectors
+import socket
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
+import requests
+from requests.adapters import HTTPAdapter
+
+CLOCK = "SELECT extract(epoch FROM clock_timestamp())::float8"
+CLAIM = """SELECT id, payload FROM jobs
+    WHERE queue = %s AND reserved_at IS NULL AND available_at <= %s
+    ORDER BY priority, available_at, id LIMIT 1 FOR UPDATE SKIP LOCKED"""
+RESERVE = "UPDATE jobs SET reserved_at = %s, attempts = attempts + 1 WHERE id = %s"
+DELETE = "DELETE FROM jobs WHERE id = %s"
+
+
+def laravel(url: str, count: str) -> dict[str, float]:
+    """Select one, update it, commit; work (nothing); delete it by id, commit."""
+    with psycopg.connect(url) as connection:
+        began = _clock(connection)
+        for _ in range(int(count)):
+            now = time.time_ns() // 1000
+            row = connection.execute(CLAIM, ("default", now)).fetchone()
+            assert row is not None, "no job is left"
+            connection.execute(RESERVE, (now, row[0]))
+            connection.commit()
+            json.loads(row[1])
+            connection.execute(DELETE, (row[0],))
+            connection.commit()
+        return {"seconds": _clock(connection) - began}
+
+
+def _clock(connection: psycopg.Connection) -> float:
+    row = connection.execute(CLOCK).fetchone()
+    assert row is not None
+    connection.commit()
+    return float(row[0])
+
+
+def pool(url: str, file: str, connections: str) -> dict[str, float]:
+    """Post every body with one session and as many threads as connections."""
+    bodies = Path(file).read_bytes().splitlines()
+    session = requests.Session()
+    session.mount("http://", HTTPAdapter(pool_maxsize=int(connections)))
+    headers = {"Content-Type": "application/json"}
+
+    def post(body: bytes) -> None:
+        answer = session.post(f"{url}/messages", data=body, headers=headers, timeout=(5, 20))
+        assert answer.status_code == 201 and answer.json()["reference"], answer.text
+
+    with ThreadPoolExecutor(int(connections)) as threads:
+        for _ in threads.map(post, bodies):
+            continue
+    return {}
+
+
+def lean(url: str, file: str, connections: str) -> dict[str, float]:
+    """Post every body over raw sockets, each with one request on its way at a time, in one thread."""
+    address = urlsplit(url)
+    head = f"POST /messages HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Type: application/json\r\nContent-Length: "
+    requests_ = iter(
+        [head.encode() + b"%d\r\n\r\n" % len(body) + body for body in Path(file).read_bytes().splitlines()]
+    )
+    with selectors.DefaultSelector() as selector:
+        for _, request in zip(range(int(connections)), requests_, strict=False):
+            connection = socket.create_connection((address.hostname or "", address.port or 80))
+            connection.sendall(request)
+            selector.register(connection, selectors.EVENT_READ, bytearray())
+        while selector.get_map():
+            for key, _ in selector.select():
+                _receive(key, selector, next(requests_, None) if _is_whole(key) else b"")
+    return {}
+
+
+def _is_whole(key: selectors.SelectorKey) -> bool:
+    """Receive what is there; say whether the answer is complete, and check it."""
+    connection, received = key.fileobj, key.data
+    assert isinstance(connection, socket.socket)
+    more = connection.recv(65_536)
+    assert more, "the gateway closed the connection"
+    received += more
+    head, separator, body = bytes(received).partition(b"\r\n\r\n")
+    if not separator:
+        return False
+    length = next(int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))
+    if len(body) < length:
+        return False
+    assert head.startswith(b"HTTP/1.1 201 "), head
+    received.clear()
+    return True
+
+
+def _receive(key: selectors.SelectorKey, selector: selectors.BaseSelector, request: bytes | None) -> None:
+    """Send the next request; none left: close; an empty one: the answer is still on its way."""
+    connection = key.fileobj
+    assert isinstance(connection, socket.socket)
+    if request is None:
+        selector.unregister(connection)
+        connection.close()
+    elif request:
+        connection.sendall(request)
+
+
+PROGRAMS = {"laravel": laravel, "pool": pool, "lean": lean}
+
+
+def main(name: str, *arguments: str) -> None:
+    """Run one reference and print its figures with the CPU time it took."""
+    program = PROGRAMS[name]
+    before = time.process_time()
+    found = program(*arguments)
+    print(json.dumps({**found, "cpu_seconds": time.process_time() - before}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
