@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from smsqueue.models import Campaign
-from tests.drills.crew import Scene, numbers, scene
+from tests.drills.crew import Scene, numbers, rest, scene
 from tests.drills.judging import Findings, Kill, judge
-from tests.outside import wait_until
 
 WORKERS, KILL_EVERY_SECONDS, CONCURRENCY = 3, 2.0, 4
 WINDOW = 2 * CONCURRENCY
@@ -51,8 +50,7 @@ def kill_until_closed(drill: Scene, campaign: Campaign) -> list[Kill]:
     kills: list[Kill] = []
     deadline = time.monotonic() + LONGEST_SECONDS
     while not office.is_closed(campaign):
-        next_kill = time.monotonic() + KILL_EVERY_SECONDS
-        wait_until(lambda: office.is_closed(campaign) or time.monotonic() >= next_kill, KILL_EVERY_SECONDS + 5)
+        rest(KILL_EVERY_SECONDS)
         # On a busy machine a start takes longer than the time between two kills: only who works can die at work.
         working = [worker for worker in running if crew.id_of(worker)]
         if working and not office.is_closed(campaign):

