@@ -27,8 +27,9 @@ from smsqueue.models import Attempt, Campaign, Notice, Recipient, Team, User
 from smsqueue.queue.dispatch import jobs
 from smsqueue.queue.models import FailedJob, WorkerRow
 from smsqueue.queue.registry import Registry
+from smsqueue.queue.stops import Stops
 from smsqueue.queue.testing import drain
-from smsqueue.queue.worker import Ending
+from smsqueue.queue.worker import Ending, Options, Worker
 from tests.outside import wait_until
 
 RULES = Rules(country="US", countries=None, max_segments=10, credits_per_segment=1)
@@ -267,12 +268,16 @@ class Crew:
         self.services = Services(settings, self.mails)  # type: ignore[arg-type]  # mails nothing
         if gateway:
             self.services.__dict__["senders"] = Senders(gateway, settings.concurrency)
-        self.registry = Registry()
+        self.registry, self.stops = Registry(), Stops()
         register_all(self.registry, self.services)
 
     def drain(self, **options: Any) -> Ending:
         """Do everything that is ready."""
         return drain(self.store, self.registry, options.pop("queues", QUEUES), **options)
+
+    def drain_until_stopped(self) -> Ending:
+        """Do everything that is ready, unless `stops` is asked for a stop."""
+        return Worker(self.store, self.registry, Options(QUEUES, memory_mib=0), self.stops).run()
 
     def finish(self, office: Office, seconds: float = 20) -> None:
         """Work until no job is left; what waits for a time is due at once."""

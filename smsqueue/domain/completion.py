@@ -14,7 +14,9 @@ NOTHING_WENT = "No message was accepted by the gateway."
 
 def locked(session: Session, campaign_id: int) -> Campaign:
     """Return the campaign as it is on disk, locked until the transaction ends."""
-    statement = sa.select(Campaign).where(Campaign.id == campaign_id).with_for_update()
+    # key_share: on PostgreSQL a plain FOR UPDATE waits for everybody who has written a ledger row that names the
+    # campaign, and they may wait for us.
+    statement = sa.select(Campaign).where(Campaign.id == campaign_id).with_for_update(key_share=True)
     return session.scalars(statement.execution_options(populate_existing=True)).one()
 
 

@@ -70,18 +70,21 @@ def record(
         "note": note,
         "created_at": now(),
     }
+    if campaign_id is not None and session.get_bind().dialect.name in ("mysql", "mariadb"):
+        # InnoDB's foreign key takes a shared lock on the campaign, whose counters follow: see `move`.
+        session.execute(sa.select(Campaign.id).where(Campaign.id == campaign_id).with_for_update())
     return insert_row(session, transactions, values)
 
 
 def move(session: Session, transaction_id: int, source: str, target: str, amount: int) -> None:
     """Move `amount` credits between two accounts as the entries of a transaction; the wallet is touched last."""
-    rows = [
-        {"transaction_id": transaction_id, "account_id": _id_of(name), "amount": signed}
-        for name, signed in ((source, -amount), (target, amount))
-    ]
+    signed = sorted(((source, -amount), (target, amount)), key=lambda pair: pair[0].startswith("wallet"))
+    # The balances first: on InnoDB an entry's foreign key takes a shared lock on the account, and two who hold
+    # that one and then want to change the balance are a deadlock.
+    for name, more in signed:
+        _add(session, name, more)
+    rows = [{"transaction_id": transaction_id, "account_id": _id_of(name), "amount": more} for name, more in signed]
     session.execute(sa.insert(entries).values(rows))
-    for name, signed in sorted(((source, -amount), (target, amount)), key=lambda pair: pair[0].startswith("wallet")):
-        _add(session, name, signed)
 
 
 def charge(session: Session, campaign: Campaign, amount: int, *, key: str, user_id: int | None) -> None:

@@ -7,8 +7,8 @@ from sqlalchemy.orm import Session
 
 from smsqueue.core.clock import now
 from smsqueue.core.errors import SmsQueueError
-from smsqueue.db import table_of
-from smsqueue.domain import completion, settlement, stopping
+from smsqueue.db import changed, table_of
+from smsqueue.domain import completion, journal, settlement, stopping
 from smsqueue.domain.jobs import SendingJob
 from smsqueue.models import Campaign, State, Status
 
@@ -22,17 +22,20 @@ class NotRetryable(SmsQueueError):
 
 def on_failed(session: Session, job: SendingJob, reason: str) -> None:
     """Fail and credit what the slice had still to send; close the campaign when it was the last."""
-    campaign = session.get_one(Campaign, job.campaign_id)
-    sentence = f"A part of the campaign was given up after its tries: {reason}"
-    stopping.give_up(session, campaign, job.rows, sentence, now())
-    completion.close(session, campaign.id)
+    campaign = session.get(Campaign, job.campaign_id)
+    if campaign is not None:
+        sentence = f"A part of the campaign was given up after its tries: {reason}"
+        stopping.give_up(session, campaign, job.rows, sentence, now())
+        completion.close(session, campaign.id)  # safe here: whoever changed a counter has locked the campaign's row
 
 
 def on_cleared(session: Session, job: SendingJob) -> None:
-    """Credit what the cleared job would have sent; close the campaign when it was the last."""
-    campaign = session.get_one(Campaign, job.campaign_id)
-    if settlement.end_waiting(session, campaign, job.rows, State.CANCELLED, error=CLEARED):
-        completion.close(session, campaign.id)  # safe here: the counters' UPDATE has locked the campaign's row
+    """Credit what the cleared job would have sent, leave nobody in the air, close the campaign when it was the last."""
+    campaign = session.get(Campaign, job.campaign_id)
+    if campaign is not None:
+        journal.mark_crashed(session, campaign, job.rows, now())
+        settlement.end_waiting(session, campaign, job.rows, State.CANCELLED, error=CLEARED)
+        completion.close(session, campaign.id)
 
 
 def on_retried(session: Session, job: SendingJob, validity_seconds: int) -> None:
@@ -40,10 +43,9 @@ def on_retried(session: Session, job: SendingJob, validity_seconds: int) -> None
 
     Raises NotEnoughCredits (with the missing amount) or NotRetryable; then nothing is changed.
     """
-    campaign = session.get_one(Campaign, job.campaign_id)
-    count = settlement.charge_again(session, campaign, job.rows, user_id=campaign.user_id)
-    if not count:
-        raise NotRetryable(f"Nothing of campaign {campaign.uuid} is left to send again by this job: forget it.")
+    campaign = session.get(Campaign, job.campaign_id)
+    if campaign is None or not settlement.charge_again(session, campaign, job.rows, user_id=campaign.user_id):
+        raise NotRetryable(f"Nothing of campaign {job.campaign_id} is left to send again by this job: forget it.")
     values = {
         "status": Status.PROCESSING,
         "finished_at": None,
@@ -51,4 +53,6 @@ def on_retried(session: Session, job: SendingJob, validity_seconds: int) -> None
         "gave_up": sa.case((campaigns.c.gave_up > 0, campaigns.c.gave_up - 1), else_=0),
         "valid_until": now() + timedelta(seconds=validity_seconds),
     }
-    session.execute(sa.update(campaigns).where(campaigns.c.id == campaign.id).values(values))
+    mine = sa.update(campaigns).where(campaigns.c.id == campaign.id, campaigns.c.status != Status.CANCELLED)
+    if not changed(session, mine.values(values)):
+        raise NotRetryable(f"Campaign {campaign.uuid} was cancelled: nothing of it is sent any more.")

@@ -17,6 +17,7 @@ campaigns = table_of(Campaign)
 OWNER_DISABLED = "Stopped: the account of the person who sent this was disabled."
 CANCELLED = "Cancelled before it was sent."
 TOO_LATE = "Not sent in time: it was no longer valid."
+RUNNING = (Status.PENDING, Status.PROCESSING)
 
 
 class NotRunning(SmsQueueError):
@@ -34,27 +35,30 @@ def start(session: Session, campaign: Campaign, now: datetime) -> None:
 def stop(session: Session, campaign: Campaign, reason: str) -> None:
     """Stop a running campaign: what waits is credited back at once, calls in flight are still recorded.
 
-    Recipients before the campaign's row, as everywhere; raises NotRunning.
+    Raises NotRunning.
     """
-    end_waiting(session, campaign, None, State.CANCELLED, error=reason)
-    running = sa.update(campaigns).where(
-        campaigns.c.id == campaign.id, campaigns.c.status.in_((Status.PENDING, Status.PROCESSING))
-    )
-    if not changed(session, running.values(status=Status.CANCELLED, error=reason)):
-        raise NotRunning("This campaign has ended already: there is nothing left to cancel.")
-    session.refresh(campaign)
-    emit_once_committed(session, "campaign.stopped", campaign_id=campaign.id, reason=reason)
+    if not _could_stop(session, campaign, reason):
+        raise NotRunning("This campaign does not run (any more): there is nothing to cancel.")
 
 
 def stop_campaigns_of(session: Session, user_id: int) -> list[int]:
-    """Stop every running campaign of a person and return their ids, to be closed in transactions of their own."""
-    theirs = sa.select(Campaign).where(
-        Campaign.user_id == user_id, Campaign.status.in_((Status.PENDING, Status.PROCESSING))
-    )
+    """Stop every running campaign of a person and return their ids."""
+    theirs = sa.select(Campaign).where(Campaign.user_id == user_id, Campaign.status.in_(RUNNING))
     found = session.scalars(theirs).all()
-    for campaign in found:
-        stop(session, campaign, OWNER_DISABLED)
-    return [campaign.id for campaign in found]
+    return [campaign.id for campaign in found if _could_stop(session, campaign, OWNER_DISABLED)]
+
+
+def _could_stop(session: Session, campaign: Campaign, reason: str) -> bool:
+    """Stop a campaign unless it does not run; recipients before the campaign's row, as everywhere."""
+    if campaign.status not in RUNNING:
+        return False  # above all a draft: it has recipients that wait, but no credits to give back
+    end_waiting(session, campaign, None, State.CANCELLED, error=reason)
+    running = sa.update(campaigns).where(campaigns.c.id == campaign.id, campaigns.c.status.in_(RUNNING))
+    if not changed(session, running.values(status=Status.CANCELLED, error=reason)):
+        return False
+    session.refresh(campaign)
+    emit_once_committed(session, "campaign.stopped", campaign_id=campaign.id, reason=reason)
+    return True
 
 
 def stop_for_account(session: Session, campaign: Campaign, refusal: Rejected) -> None:
@@ -72,8 +76,8 @@ def end_what_may_not_go(session: Session, campaign: Campaign, rows: Rows, now: d
     owner = session.get_one(User, campaign.user_id)
     if campaign.status == Status.CANCELLED:
         end_waiting(session, campaign, rows, State.CANCELLED, error=campaign.error or CANCELLED)
-    elif not owner.active:
-        stop(session, campaign, OWNER_DISABLED)
+    elif campaign.status == Status.PROCESSING and not owner.active:
+        _could_stop(session, campaign, OWNER_DISABLED)
     elif campaign.valid_until is not None and now >= campaign.valid_until:
         end_waiting(session, campaign, rows, State.EXPIRED, error=TOO_LATE)
     else:
@@ -82,8 +86,11 @@ def end_what_may_not_go(session: Session, campaign: Campaign, rows: Rows, now: d
 
 
 def give_up(session: Session, campaign: Campaign, rows: Rows, reason: str, now: datetime) -> None:
-    """End a slice that spent its tries: queued recipients fail and are credited, open calls become unknown."""
-    mark_crashed(session, campaign, rows, now)
-    end_waiting(session, campaign, rows, State.FAILED, error=reason[:300], code=GAVE_UP)
-    mine = sa.update(campaigns).where(campaigns.c.id == campaign.id)
-    session.execute(mine.values(error=reason[:500], gave_up=campaigns.c.gave_up + 1))
+    """End a slice that spent its tries: queued recipients fail and are credited, open calls become unknown.
+
+    A slice that had nothing left to do gave nothing up, and a campaign that was cancelled keeps that reason.
+    """
+    crashed = mark_crashed(session, campaign, rows, now)
+    if end_waiting(session, campaign, rows, State.FAILED, error=reason[:300], code=GAVE_UP) or crashed:
+        mine = sa.update(campaigns).where(campaigns.c.id == campaign.id, campaigns.c.status.in_(RUNNING))
+        session.execute(mine.values(error=reason[:500], gave_up=campaigns.c.gave_up + 1))
