@@ -130,11 +130,16 @@ function speakEnd(place) {
   if (place && ended) setTimeout(() => { place.textContent = place.dataset.pollEnded; }, 500);
 }
 
-// Change only what differs: the focus, a selection and an open <details> stay as they are.
+// Change only what differs: the focus, a selection and an open <details> stay as they are. Blank text between elements
+// does not count, for a parsed fragment has less of it than the page.
 function pair(old, fresh) {
-  const before = Array.from(old.childNodes), after = Array.from(fresh.childNodes);
+  const before = solid(old), after = solid(fresh);
   after.forEach((node, index) => (before[index] ? morph(before[index], node) : old.append(node)));
   before.slice(after.length).forEach((node) => node.remove());
+}
+
+function solid(parent) {
+  return Array.from(parent.childNodes).filter((node) => node.nodeType !== Node.TEXT_NODE || node.data.trim());
 }
 
 function morph(old, fresh) {
