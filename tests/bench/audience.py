@@ -77,8 +77,17 @@ def launch(stage: Stage, user: User, count: int) -> Sent:
 
     def draft(session: Session) -> Campaign:
         upload = drafts.save_upload(session, user.team_id, "", content)
-        values = {"name": "Benchmark", "text": TEXT, "upload": upload, "sheet": sheet}
-        return drafts.draft_bulk(session, user=user, column=0, replace=None, rules=rules, **values)
+        return drafts.draft_bulk(
+            session,
+            user=user,
+            name="Benchmark",
+            text=TEXT,
+            upload=upload,
+            sheet=sheet,
+            column=0,
+            replace=None,
+            rules=rules,
+        )
 
     made = stage.database.write(draft)
     reviewing.check_rows(stage.database, made.id, rules)

@@ -99,7 +99,7 @@ def _is_over(stage: Stage, campaign_id: int) -> bool:
         campaign = session.get_one(Campaign, campaign_id)
     if campaign.finished_at is None:
         return False
-    assert campaign.status == Status.COMPLETED and campaign.sent == RECIPIENTS and not campaign.held, campaign.counts
+    assert (campaign.status, campaign.sent, campaign.held) == (Status.COMPLETED, RECIPIENTS, 0), campaign.counts
     return True
 
 

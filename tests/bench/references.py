@@ -10,6 +10,7 @@ import selectors
 import socket
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -58,7 +59,8 @@ def pool(url: str, file: str, connections: str) -> dict[str, float]:
 
     def post(body: bytes) -> None:
         answer = session.post(f"{url}/messages", data=body, headers=headers, timeout=(5, 20))
-        assert answer.status_code == 201 and answer.json()["reference"], answer.text
+        assert answer.status_code == 201, answer.text
+        assert answer.json()["reference"]
 
     with ThreadPoolExecutor(int(connections)) as threads:
         for _ in threads.map(post, bodies):
@@ -113,7 +115,7 @@ def _receive(key: selectors.SelectorKey, selector: selectors.BaseSelector, reque
         connection.sendall(request)
 
 
-PROGRAMS = {"laravel": laravel, "pool": pool, "lean": lean}
+PROGRAMS: dict[str, Callable[..., dict[str, float]]] = {"laravel": laravel, "pool": pool, "lean": lean}
 
 
 def main(name: str, *arguments: str) -> None:

@@ -50,7 +50,8 @@ def _paste(visitor: Visitor) -> Watch:
     data = {"name": "Benchmark", "text": audience.TEXT, "pasted": audience.pasted(PASTED)}
     watch.review = timed(lambda: pages.append(visitor.post("/sms/campaigns/new", form, data=data)))
     review = pages[0]
-    assert f"{PASTED:,}" in review.text and review.url.endswith("/review"), review.url
+    assert review.url.endswith("/review"), review.url
+    assert f"{PASTED:,}" in review.text
     path = _path(review).replace("/review", "/confirm")
     watch.confirm = timed(lambda: pages.append(visitor.post(path, review, data={})))
     assert _path(pages[1]) == path.removesuffix("/confirm"), pages[1].url
