@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from smsqueue.core.clock import now
 from smsqueue.core.errors import SmsQueueError
-from smsqueue.db import Database, table_of
+from smsqueue.db import Database, insert_many, table_of
 from smsqueue.domain import credits, drafts, sheets
 from smsqueue.domain.checking import Bad, Duplicate, Good, Rules, check
 from smsqueue.models import Campaign, Recipient, SkippedRow, State, Status
@@ -89,9 +89,9 @@ def _store(
     def write(session: Session) -> None:
         _current(session, campaign_id, token).checked_rows = tally.rows
         if good:
-            session.execute(sa.insert(recipients), good)
+            insert_many(session, recipients, good)
         if rest:
-            session.execute(sa.insert(skipped_rows), rest)
+            insert_many(session, skipped_rows, rest)
 
     database.write(write)
 
