@@ -11,7 +11,7 @@ import pytest
 from smsqueue.domain.jobs import SendMailJob
 from smsqueue.models import Campaign, Notice
 from smsqueue.queue.dispatch import enqueue
-from tests.drills.crew import Office, Scene, numbers, scene
+from tests.drills.crew import Office, Scene, numbers, rest, scene
 from tests.drills.judging import log_lines, moment
 from tests.outside import wait_until
 
@@ -59,7 +59,8 @@ def launch(drill: Scene) -> Campaign:
 
 
 def send_single(drill: Scene, number: str) -> float:
-    """Send one SMS; the milliseconds from its launch's commit to its line in the gateway's log."""
+    """Send one SMS at any moment of the worker's turn; the milliseconds from its commit to its line in the log."""
+    rest(drill.dice.uniform(0.5, 1.5))
     drill.office.single(number)
     launched = datetime.now(UTC)
     wait_until(lambda: times_of(drill, number), 60)
