@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -28,7 +28,8 @@ class Process:
     def __init__(self, *arguments: str, **environment: str) -> None:
         self.arguments = [sys.executable, *arguments]
         self.environment = environment
-        self._output = tempfile.NamedTemporaryFile(prefix="smsqueue-process-", suffix=".log", delete=False)
+        self._folder = tempfile.TemporaryDirectory(prefix="smsqueue-process-")
+        self._log = Path(self._folder.name, "output")
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -38,18 +39,18 @@ class Process:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.kill_all()
-        self._output.close()
         if error is not None:
             print(self.output)
-        Path(self._output.name).unlink()
+        self._folder.cleanup()
 
     def start(self) -> Self:
         """Start it."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(NOISE)}
         environ = {**kept, "PYTHONUNBUFFERED": "1", **self.environment}
-        self._process = subprocess.Popen(
-            self.arguments, cwd=ROOT, env=environ, stdout=self._output, stderr=subprocess.STDOUT
-        )
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self.arguments, cwd=ROOT, env=environ, stdout=log, stderr=subprocess.STDOUT
+            )
         return self
 
     @property
@@ -66,7 +67,7 @@ class Process:
     @property
     def output(self) -> str:
         """All that it and its children have printed."""
-        return Path(self._output.name).read_text(errors="replace")
+        return self._log.read_text(errors="replace")
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the process itself."""
@@ -196,11 +197,6 @@ def _hang_up(end: socket.socket) -> None:
         return
     finally:
         end.close()
-
-
-def python(module: str, arguments: Sequence[str], environment: Mapping[str, str]) -> Process:
-    """Build a process that runs a module."""
-    return Process("-m", module, *arguments, **environment)
 
 
 def eventually(condition: Callable[[], object], seconds: float = 30) -> None:

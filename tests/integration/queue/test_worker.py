@@ -1,6 +1,7 @@
 """The loop of a worker, in this process: batches, limits, and reasons to stop."""
 
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 
 import pytest
 import sqlalchemy as sa
@@ -13,8 +14,8 @@ from smsqueue.queue.worker import BATCH, Options, Worker
 from tests.integration.queue.kit import Later, Note, Quick
 
 
-def put_many(bench, job_class, count):
-    bench.store.write(lambda session: enqueue_many(session, (job_class(number=n) for n in range(count))))
+def put_many(bench, job_class, how_many):
+    bench.store.write(lambda session: enqueue_many(session, (job_class(number=n) for n in range(how_many))))
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def commits(bench):
     found: list[int] = []
     deleted = 0
 
-    def count(_connection, cursor, statement, *_):
+    def note_deleted(_connection, cursor, statement, *_):
         nonlocal deleted
         if statement.startswith("DELETE FROM jobs"):
             deleted += cursor.rowcount
@@ -34,7 +35,7 @@ def commits(bench):
             found.append(deleted)
         deleted = 0
 
-    sa.event.listen(bench.store.engine, "after_cursor_execute", count)
+    sa.event.listen(bench.store.engine, "after_cursor_execute", note_deleted)
     sa.event.listen(bench.store.engine, "commit", note)
     return found
 
@@ -140,7 +141,8 @@ def test_wish_to_stop_lets_the_rest_of_the_batch_go_unspent(bench, quick):
 @pytest.fixture
 def looks_often(monkeypatch):
     """Let a worker look round at every turn instead of once a second."""
-    monkeypatch.setattr(worker, "steady", lambda clock=iter(range(10_000_000)): next(clock) * 10.0)
+    clock = count(0, 10)
+    monkeypatch.setattr(worker, "steady", lambda: next(clock))
 
 
 def test_restart_asked_for_ends_the_worker_with_its_own_code(bench, looks_often):
