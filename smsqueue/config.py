@@ -188,7 +188,8 @@ class Settings:
 
     def make_folders(self) -> None:
         """Make the folders that the embedded database and the logs are written to."""
-        for folder in (self.instance, self.log_file.parent, self.log_gateway_file.parent, self.simulated_log.parent):
+        self.instance.mkdir(mode=0o700, parents=True, exist_ok=True)  # the embedded database holds numbers and texts
+        for folder in (self.log_file.parent, self.log_gateway_file.parent, self.simulated_log.parent):
             folder.mkdir(parents=True, exist_ok=True)
 
 

@@ -37,7 +37,10 @@ def write(use_case: Callable[[Session], T]) -> T:
     if has_request_context() and g.get("csrf_failed", False):
         raise CSRFError("This page was open for too long.")
     db.session.rollback()
-    return database().write(use_case)
+    try:
+        return database().write(use_case)
+    finally:
+        db.session.rollback()  # the use case may have read through it: on SQLite that pins it to the past
 
 
 def database() -> Database:

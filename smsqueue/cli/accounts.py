@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from smsqueue.cli.base import Commands, write
 from smsqueue.cli.output import count
 from smsqueue.core.errors import SmsQueueError
-from smsqueue.domain import accounts, credits
+from smsqueue.domain import accounts, campaigns, credits
 from smsqueue.models import Team, User
 
 SHORTEST_PASSWORD = 10
@@ -81,6 +81,36 @@ def create_user(**given: str | bool | None) -> None:
     click.echo(f"{made.email} can sign in and belongs to the team {given['team_name']}.")
     if not given["password_stdin"]:
         click.echo(f"Password (shown only now): {password}")
+
+
+@user.command("disable")
+@click.argument("email")
+@with_appcontext
+def disable_user(email: str) -> None:
+    """Let a person sign in no more; their running campaigns stop, and what was not sent is credited back.
+
+    \b
+    Example:  flask sms user disable ann@example.org
+
+    Exit codes: 0 done, 1 nobody has this address.
+    """
+    write(lambda session: campaigns.set_active(session, accounts.find_user(session, email).id, False))
+    click.echo(f"{email} cannot sign in any more, and nothing more of theirs is sent.")
+
+
+@user.command("enable")
+@click.argument("email")
+@with_appcontext
+def enable_user(email: str) -> None:
+    """Let a disabled person sign in again; campaigns that were stopped stay so.
+
+    \b
+    Example:  flask sms user enable ann@example.org
+
+    Exit codes: 0 done, 1 nobody has this address.
+    """
+    write(lambda session: campaigns.set_active(session, accounts.find_user(session, email).id, True))
+    click.echo(f"{email} can sign in again.")
 
 
 def _read_password() -> str:

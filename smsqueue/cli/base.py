@@ -6,12 +6,12 @@ from typing import Any, TypeVar
 import click
 from flask import current_app
 from flask.cli import AppGroup
-from sqlalchemy.exc import DBAPIError, ProgrammingError
+from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 from sqlalchemy.orm import Session
 
 from smsqueue.config import Settings
 from smsqueue.core.errors import SmsQueueError
-from smsqueue.db import Database, is_away
+from smsqueue.db import Database
 from smsqueue.extensions import db
 from smsqueue.observe.redaction import scrub
 
@@ -28,7 +28,7 @@ class Commands(AppGroup):
         except SmsQueueError as error:
             raise click.ClickException(str(error)) from error
         except DBAPIError as error:
-            if not (is_away(error) or isinstance(error, ProgrammingError)):  # the latter: no such table or column
+            if not isinstance(error, ProgrammingError | OperationalError):  # away, or no such table or column
                 raise
             reason = scrub(str(error.orig)).strip().splitlines()[0].rstrip(".")
             advice = "Is DATABASE_URL right, and was `flask db upgrade` run?"

@@ -28,7 +28,8 @@ def monitor_command(queues: str | None, most: int | None, as_json: bool) -> None
     Exit codes: 0 healthy, 1 not healthy, 2 wrong options.
     """
     status = read(lambda session: monitor.status(session, QUEUES))
-    chosen = [name.strip() for name in queues.split(",")] if queues else [line.name for line in status.queues]
+    known = [line.name for line in status.queues]
+    chosen = _named(queues, known) if queues else known
     full = [
         line.name for line in status.queues if most is not None and line.waiting + line.delayed + line.reserved > most
     ]
@@ -40,6 +41,15 @@ def monitor_command(queues: str | None, most: int | None, as_json: bool) -> None
         _show(status, chosen, full)
     if full or not status.healthy:
         raise click.exceptions.Exit(1)
+
+
+def _named(queues: str, known: list[str]) -> list[str]:
+    """Take a list of queues apart; a name that no queue has is a slip of the pen."""
+    names = [name.strip() for name in queues.split(",") if name.strip()]
+    wrong = [name for name in names if name not in known]
+    if wrong or not names:
+        raise click.UsageError(f"No queue is named {', '.join(wrong) or queues!r}; there are {', '.join(known)}.")
+    return names
 
 
 def _show(status: QueueStatus, chosen: list[str], full: list[str]) -> None:
@@ -54,7 +64,16 @@ def _show(status: QueueStatus, chosen: list[str], full: list[str]) -> None:
     click.echo()
     show_table(("Queue", "Waiting", "Delayed", "Reserved", "Failed", "Oldest wait s"), queues, empty="No such queue.")
     workers = [
-        (w.id, w.host, w.pid, w.queues, w.state, w.stop_reason, round(w.heartbeat_age_seconds, 1), w.jobs_done)
+        (
+            str(w.id),
+            w.host,
+            str(w.pid),
+            w.queues,
+            w.state,
+            w.stop_reason,
+            round(w.heartbeat_age_seconds, 1),
+            w.jobs_done,
+        )
         for w in status.workers
     ]
     click.echo()
@@ -77,7 +96,7 @@ def clear(queues: str, reserved: bool, force: bool) -> None:
 
     Exit codes: 0 done, 1 not done, 2 wrong options.
     """
-    names = [name.strip() for name in queues.split(",") if name.strip()]
+    names = _named(queues, read(lambda session: [line.name for line in monitor.status(session, QUEUES).queues]))
     if settings().is_production and not force:
         click.confirm(f"Delete all jobs of {', '.join(names)} in production?", abort=True)
     for name in names:
@@ -92,7 +111,9 @@ def _clear(queue: str, reserved: bool) -> int:
 @click.command("restart")
 @with_appcontext
 def restart() -> None:
-    """Ask all workers to finish what they have in hand and start anew, with new code and settings.
+    """Ask all workers to finish what they have in hand and start anew, with new code.
+
+    Their environment stays as it is: for new settings, restart the service.
 
     \b
     Example, after a deployment:  flask sms restart

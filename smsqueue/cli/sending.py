@@ -38,7 +38,7 @@ def send(email: str, number: str, text: str, wait: bool, as_json: bool) -> None:
     """Send one SMS, as the page /sms/send does.
 
     \b
-    Example:  flask sms send --user ann@example.org --to "+44 7700 900123" --text "Your table is ready" --wait
+    Example:  flask sms send --user ann@example.org --to "+44 7400 123456" --text "Your table is ready" --wait
 
     Exit codes: 0 queued (with --wait: sent), 1 refused (with --wait: or failed), 2 wrong options.
     """

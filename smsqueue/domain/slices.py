@@ -45,7 +45,7 @@ def on_retried(session: Session, job: SendingJob, validity_seconds: int) -> None
     """
     campaign = session.get(Campaign, job.campaign_id)
     if campaign is None or not settlement.charge_again(session, campaign, job.rows, user_id=campaign.user_id):
-        raise NotRetryable(f"Nothing of campaign {job.campaign_id} is left to send again by this job: forget it.")
+        raise NotRetryable(f"Nothing of campaign {job.campaign_id} is left to send again by this job.")
     values = {
         "status": Status.PROCESSING,
         "finished_at": None,

@@ -11,6 +11,7 @@ WORDS: dict[str, tuple[int, str]] = {
     "worker.stopped": (INFO, "worker {worker_id} stopped after {jobs} jobs: {reason}"),
     "worker.lost": (ERROR, "worker {worker_id} was taken for dead; it starts anew under another number"),
     "worker.buried": (WARNING, "worker {worker_id} is dead; its jobs are free again"),
+    "worker.error": (ERROR, "worker {worker_id} stops, by an error of its own: {trace}"),
     "worker.died": (ERROR, "the process of worker {worker_id} died: {reason}"),
     "worker.replaced": (WARNING, "worker {worker_id} is replaced in {pause} s"),
     "heartbeat.missed": (WARNING, "worker {worker_id} could not renew its lease: {reason}"),

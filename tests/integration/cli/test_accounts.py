@@ -92,3 +92,14 @@ def test_countries_of_a_team_can_be_set(run, store, ann):
 
 def test_unknown_country_is_refused(run, ann):
     assert "'XX' is not a country code" in run("team", "countries", "Front", "GB,XX", code=1).stderr
+
+
+def test_disabled_person_can_be_enabled_again(run, store, ann):
+    run("user", "disable", ann.email)
+    assert not user_of(store, ann.email).active
+    run("user", "enable", ann.email)
+    assert user_of(store, ann.email).active
+
+
+def test_disabling_nobody_is_refused(run):
+    assert "Nobody has the address" in run("user", "disable", "who@example.org", code=1).stderr
