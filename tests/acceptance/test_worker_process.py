@@ -2,6 +2,7 @@
 
 import os
 import signal
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -27,8 +28,7 @@ class Scene:
     def put(self, *deeds: str, job_class: type[Act] = Act) -> None:
         """Queue jobs, named 0, 1, 2 …"""
         for number, deed in enumerate(deeds):
-            job = job_class(deed=deed, name=str(number))
-            self.store.write(lambda session, job=job: enqueue(session, job))
+            self.store.write(partial(enqueue, job=job_class(deed=deed, name=str(number))))
 
     def worker(self, *options: str, **environment: str) -> Process:
         """Build a parent and worker for these jobs."""

@@ -55,12 +55,17 @@ def _wait_for_a_word(diary: Path) -> None:
         time.sleep(0.01)
 
 
+def _be_deaf(diary: Path) -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    _wait_for_a_word(diary)
+
+
 DEEDS: dict[str, Any] = {
     "note": lambda _diary: None,
     "wait": _wait_for_a_word,
     "sleep": lambda _diary: time.sleep(3600),
     "block": lambda _diary: re.match(r"(a+)+$", "a" * 64 + "b"),  # in C, and never finished
-    "deaf": lambda diary: (signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM}), _wait_for_a_word(diary)),
+    "deaf": _be_deaf,
     "die": lambda _diary: os.kill(os.getpid(), signal.SIGKILL),
     "leave": lambda _diary: os._exit(3),
 }

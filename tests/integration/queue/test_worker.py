@@ -82,7 +82,7 @@ def test_other_jobs_are_finished_one_by_one(bench, commits, quick):
 
 
 def test_slow_job_lets_the_rest_of_its_batch_go_unspent(bench, monkeypatch):
-    slow = []
+    slow: list[int] = []
 
     def run(job, _run):
         monkeypatch.setattr(worker, "QUICK_SECONDS", 0 if job.number == 4 else 60)
@@ -213,7 +213,7 @@ def test_chores_are_done_once_a_minute(bench, looks_often):
 
 
 def test_parent_is_told_of_each_job_and_of_rest(bench):
-    told = []
+    told: list[object] = []
     bench.put(Note(number=1), Quick(number=2))
     options = Options(["default"], memory_mib=0)
     worker = Worker(

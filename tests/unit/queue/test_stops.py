@@ -1,0 +1,77 @@
+"""Signals and other wishes to stop."""
+
+import os
+import select
+import signal
+import threading
+
+import pytest
+
+from smsqueue.queue import events
+from smsqueue.queue.stops import SIGNALS, Stops
+from tests.outside import wait_until
+
+
+@pytest.fixture
+def stops():
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    stops = Stops()
+    stops.install()
+    yield stops
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_signal_becomes_a_wish_to_stop(stops, number):
+    signal.raise_signal(number)
+    assert (stops.reason, stops.signals) == (f"signal {number.name}", 1)
+    assert stops.wait(3600)
+
+
+def test_first_reason_counts(stops):
+    signal.raise_signal(signal.SIGINT)
+    signal.raise_signal(signal.SIGTERM)
+    stops.request("parent is gone")
+    assert (stops.reason, stops.signals) == ("signal SIGINT", 2)
+
+
+def test_wish_wakes_who_waits():
+    stops = Stops()
+    answers: list[bool] = []
+    waiter = threading.Thread(target=lambda: answers.append(stops.wait(3600)))
+    waiter.start()
+    stops.request("enough")
+    waiter.join(10)
+    assert answers == [True]
+
+
+def test_wait_without_a_wish_ends_by_itself():
+    assert not Stops().wait(0.001)
+
+
+def test_taken_signal_wakes_once(stops):
+    signal.raise_signal(signal.SIGTERM)
+    signal.raise_signal(signal.SIGTERM)
+    assert select.select([stops], [], [], 0)[0]
+    stops.take()
+    assert not select.select([stops], [], [], 0)[0]
+    stops.take()  # with nothing to take it does not block
+
+
+def test_closed_lifeline_is_a_wish_to_stop():
+    stops = Stops()
+    alive, lifeline = os.pipe()
+    stops.watch(alive)
+    os.close(lifeline)
+    wait_until(lambda: stops.reason)
+    assert stops.reason == "parent is gone"
+
+
+def test_listener_hears_until_it_ends_that():
+    heard = []
+    stop = events.on(lambda event, facts: heard.append((event, facts)))
+    events.emit("job.finished", job_id=3)
+    stop()
+    events.emit("job.finished", job_id=4)
+    assert heard == [("job.finished", {"job_id": 3})]
