@@ -1,0 +1,176 @@
+"""Every page and its main states: where it is, who looks at it, and what is done before it is looked at."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from playwright.sync_api import Page, expect
+
+from tests.acceptance.browser.doing import main, press
+from tests.acceptance.browser.showroom import Showroom
+
+Address = str | Callable[[Showroom], str]
+NOT_PAGES = {
+    "static": "files",
+    "health.healthz": "JSON",
+    "campaigns.status": "JSON",
+    "queue_status.poll": "JSON",
+    "bulk.bad_rows": "CSV",
+}
+"""What else answers to GET, and with what."""
+
+
+@dataclass(frozen=True)
+class View:
+    """One page in one state."""
+
+    endpoint: str
+    """What the address leads to; empty where there is no page."""
+    address: Address
+    who: str = "ann"
+    """ann (an operator with many campaigns), newcomer (a member with nothing), unlucky or stranger."""
+    status: int = 200
+    do: Callable[[Page], None] | None = None
+    """What is done on the page to bring it into its state."""
+    has_worker: bool = True
+    has_dead_session: bool = False
+
+    def path(self, showroom: Showroom) -> str:
+        """Return the address in this showroom."""
+        return self.address if isinstance(self.address, str) else self.address(showroom)
+
+
+def at(name: str, ending: str = "") -> Callable[[Showroom], str]:
+    """Find the address of a campaign, or of another page of it."""
+    return lambda showroom: showroom.path(name, ending)
+
+
+def single(name: str) -> Callable[[Showroom], str]:
+    """Find the address of the review of a single SMS."""
+    return lambda showroom: f"/sms/send/{showroom.found[name].uuid}"
+
+
+def _sends_nothing(page: Page) -> None:
+    press(page, "Check and review")
+    expect(page.locator("#error-summary")).to_be_focused()
+
+
+def _sends_nonsense(page: Page) -> None:
+    page.get_by_label("Phone number").fill("4.47E+11")
+    page.get_by_label("Text").fill("Ж" * 700)
+    expect(page.locator(".counter-over")).to_be_visible()
+    _sends_nothing(page)
+
+
+def _types_dear_characters(page: Page) -> None:
+    page.get_by_label("Text", exact=True).fill("“It’s ((name))’s” – ça coûte 5 € 😀")
+    expect(page.locator("[data-counter-costly]")).to_contain_text("These characters need Unicode")
+
+
+def _gives_two_lists(page: Page) -> None:
+    page.get_by_label("Name").fill("Twice")
+    page.get_by_label("Text", exact=True).fill("Hello")
+    page.get_by_label("Or paste numbers").fill("(201) 555-0123")
+    file = {"name": "customers.csv", "mimeType": "text/csv", "buffer": b"name,phone\nAnn,(201) 555-0124\n"}
+    page.get_by_label("Choose a file").set_input_files(files=[file])  # type: ignore[list-item]  # a FilePayload
+    _sends_nothing(page)
+
+
+def _signs_in_wrongly(page: Page) -> None:
+    page.get_by_label("E-mail address").fill("nobody@example.com")
+    page.get_by_label("Password", exact=True).fill("nothing to see")
+    press(page, "Sign in")
+    expect(page.locator("#error-summary")).to_be_focused()
+
+
+def _forgets(page: Page) -> None:
+    page.get_by_label("E-mail address").fill("nobody@example.com")
+    press(page, "Send the link")
+    expect(page.locator(".flashes")).to_contain_text("nobody@example.com")
+
+
+def _chooses_short_password(page: Page) -> None:
+    for field in page.locator("main input[type=password]").all():
+        field.fill("short")
+    page.locator("main form button[type=submit]").click()
+    expect(page.locator("#error-summary")).to_be_focused()
+
+
+def _opens_menus(page: Page) -> None:
+    page.locator("details.menu summary").click()
+    for details in main(page).locator("details").all():
+        details.locator("summary").click()
+
+
+def _loses_session(page: Page) -> None:
+    page.get_by_label("Phone number").fill("(201) 555-0123")
+    page.get_by_label("Text").fill("Hello")
+    page.context.clear_cookies(name="smsqueue")
+    press(page, "Check and review")
+    expect(page.get_by_role("heading", level=1)).to_have_text("You were signed out before this arrived")
+
+
+def _presses_old_button(page: Page) -> None:
+    page.context.clear_cookies(name="smsqueue")
+    page.get_by_role("button", name="Dark").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("The page was open for too long")
+
+
+VIEWS = {
+    "sign in": View("security.login", "/login", "stranger"),
+    "sign in, wrong": View("security.login", "/login", "stranger", do=_signs_in_wrongly),
+    "forgotten": View("security.forgot_password", "/reset", "stranger"),
+    "forgotten, sent": View("security.forgot_password", "/reset", "stranger", do=_forgets),
+    "new password": View("security.reset_password", Showroom.reset_path, "stranger"),
+    "new password, short": View("security.reset_password", Showroom.reset_path, "stranger", do=_chooses_short_password),
+    "new password, old link": View("security.reset_password", "/reset/nothing", "stranger"),
+    "password": View("security.change_password", "/password"),
+    "password, short": View("security.change_password", "/password", do=_chooses_short_password),
+    "start": View("home.index", "/"),
+    "single": View("compose.single", "/sms/send"),
+    "single, wrong": View("compose.single", "/sms/send", do=_sends_nonsense),
+    "single, dear": View("compose.single", "/sms/send", do=_types_dear_characters),
+    "single, review": View("compose.review", single("single")),
+    "single, poor": View("compose.review", single("poor single"), "newcomer"),
+    "new": View("bulk.new", "/sms/campaigns/new", "newcomer"),
+    "new, empty": View("bulk.new", "/sms/campaigns/new", do=_sends_nothing),
+    "new, two lists": View("bulk.new", "/sms/campaigns/new", do=_gives_two_lists),
+    "new, changed": View(
+        "bulk.new",
+        lambda showroom: f"/sms/campaigns/new?draft={showroom.found['draft'].uuid}",
+        do=_types_dear_characters,
+    ),
+    "review": View("bulk.review", at("draft", "/review")),
+    "review, nobody": View("bulk.review", at("nobody", "/review")),
+    "review, too dear": View("bulk.review", at("dear", "/review")),
+    "checking": View("bulk.review", at("checking", "/review")),
+    "checking, no worker": View("bulk.review", at("checking", "/review"), has_worker=False),
+    "campaigns": View("campaigns.index", "/sms/campaigns"),
+    "campaigns, none": View("campaigns.index", "/sms/campaigns", "newcomer"),
+    "campaigns, end": View("campaigns.index", "/sms/campaigns?before=1"),
+    "pending": View("campaigns.show", at("pending")),
+    "pending, no worker": View("campaigns.show", at("pending"), has_worker=False),
+    "processing": View("campaigns.show", at("processing")),
+    "processing, menus": View("campaigns.show", at("processing"), do=_opens_menus),
+    "processing, single": View("campaigns.show", at("sent single")),
+    "completed": View("campaigns.show", at("completed")),
+    "completed, unknown ones": View("campaigns.show", at("completed", "?state=unknown"), do=_opens_menus),
+    "completed, page 2": View("campaigns.show", at("completed", "?after=50")),
+    "failed": View("campaigns.show", at("failed")),
+    "cancelled": View("campaigns.show", at("cancelled")),
+    "cancelled, none failed": View("campaigns.show", at("cancelled", "?state=failed")),
+    "credits": View("credits.index", "/credits", do=lambda page: main(page).locator("summary").click()),
+    "credits, none": View("credits.index", "/credits", "newcomer"),
+    "credits, end": View("credits.index", "/credits?before=1"),
+    "notifications": View("notices.index", "/notifications"),
+    "notifications, none": View("notices.index", "/notifications", "newcomer"),
+    "queues": View("queue_status.show", "/sms/queue/status"),
+    "queues, no worker": View("queue_status.show", "/sms/queue/status", has_worker=False),
+    "403": View("queue_status.show", "/sms/queue/status", "newcomer", status=403),
+    "404": View("", "/nowhere", status=404),
+    "404, stranger": View("", "/nowhere", "stranger", status=404),
+    "404, another team's": View("campaigns.show", at("completed"), "newcomer", status=404),
+    "405": View("", at("completed", "/cancel"), status=405),
+    "signed out": View("compose.single", "/sms/send", do=_loses_session, has_dead_session=True),
+    "400": View("credits.index", "/credits", do=_presses_old_button, has_dead_session=True),
+    "500": View("campaigns.show", at("broken"), "unlucky", status=500),
+}

@@ -1,0 +1,185 @@
+"""One of everything that pages can show, in a database of its own, where no worker changes it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from flask import Flask
+from flask_security.recoverable import generate_reset_password_token
+
+from smsqueue.app import create_app
+from smsqueue.config import Settings
+from smsqueue.core.clock import now
+from smsqueue.db import table_of
+from smsqueue.domain import notices
+from smsqueue.models import Attempt, Campaign, Recipient, State, Status, Team, User
+from smsqueue.queue.dialects import now_us
+from smsqueue.queue.models import FailedJob, WorkerRow
+from tests.acceptance.browser.installation import Installation
+from tests.domain_fixtures import Office, plain
+
+SECOND = 1_000_000
+GOOD = "name;phone\n" + "\n".join(f"Ann {row};{number}" for row, number in enumerate(plain(60)))
+SPOILT = f"{GOOD}\nBob;4.47E+11\nEve;call me tomorrow, please, when the shop is open\nDan;\nAnn;{plain(1)[0]}\n"
+TEXT = "Hi ((name)), our spring sale starts on Monday."
+MIXED = {"queued": 10, "sending": 5, "sent": 20, "delivered": 8, "undelivered": 4, "failed": 6, "unknown": 7}
+SENT = {"sent": 40, "delivered": 10, "failed": 3, "unknown": 2, "expired": 3, "suppressed": 2}
+recipients, campaigns, workers = table_of(Recipient), table_of(Campaign), table_of(WorkerRow)
+
+
+@dataclass
+class Showroom:
+    """Where everything stands: campaigns by what they are shown for."""
+
+    place: Installation
+    ann: User = field(init=False)
+    """An operator whose team has done a lot."""
+    newcomer: User = field(init=False)
+    """A member whose team has done nothing, and cannot pay for anything."""
+    unlucky: User = field(init=False)
+    """A member whose only campaign cannot be shown."""
+    found: dict[str, Campaign] = field(default_factory=dict)
+    app: Flask = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.ann = self.place.hire(1000, team="Flowers", operator=True)
+        self.newcomer = self.place.hire(0, team="Newcomers")
+        self.unlucky = self.place.hire(0, team="Unlucky")
+        self.app = create_app(Settings.from_env(self.place.environ))
+        self._draft()
+        self._send()
+        self.found["broken"] = self.place.factory.campaign(self.unlucky)
+        self._tell()
+        self._register_workers()
+
+    def path(self, name: str, ending: str = "") -> str:
+        """Return the address of a campaign's page, or of another page of it."""
+        return f"/sms/campaigns/{self.found[name].uuid}{ending}"
+
+    def reset_path(self) -> str:
+        """Return the address that a mail for a forgotten password holds."""
+        with self.app.app_context():
+            token = generate_reset_password_token(self.ann)  # type: ignore[no-untyped-call]  # no types there
+        return f"/reset/{token}"
+
+    def change(self, name: str, **values: Any) -> None:
+        """Change a campaign behind the program's back."""
+        change = sa.update(campaigns).where(campaigns.c.id == self.found[name].id).values(**values)
+        self.place.store.write(lambda session: session.execute(change))
+
+    def let_workers_live(self, *, alive: bool) -> None:
+        """Let the running worker be alive, or have been silent for too long."""
+        expires = now_us() + (3600 * SECOND if alive else -SECOND)
+        change = sa.update(workers).where(workers.c.state == "running").values(expires_at=expires)
+        self.place.store.write(lambda session: session.execute(change))
+
+    def break_campaign(self, name: str, *, broken: bool) -> None:
+        """Give a campaign a status that there is not, or mend it."""
+        self.change(name, status="nonsense" if broken else Status.COMPLETED)
+
+    def _draft(self) -> None:
+        office, poor = self._office(self.ann), self._office(self.newcomer)
+        self.found["draft"] = self._named(office.checked(SPOILT, text=TEXT), "Spring sale")
+        self.found["nobody"] = self._named(office.checked("phone\n12\nabc\n"), "Nobody")
+        self.found["dear"] = self._named(office.checked(GOOD, text="Very long indeed. " * 80), "Too dear")
+        self.found["single"] = office.single("+12015550123", "Your order is ready")
+        self.found["poor single"] = poor.single("+12015550123", "Your order is ready")
+        self.found["checking"] = self._named(office.unchecked(GOOD), "A long list")
+        self.change("checking", rows=60_000, checked_rows=21_500)
+
+    def _send(self) -> None:
+        office = self._office(self.ann)
+        self.found["pending"] = self._named(office.launch(office.checked(GOOD, text=TEXT)), "Summer sale")
+        self._paint("processing", "Autumn sale", Status.PROCESSING, MIXED)
+        self._paint("completed", "Winter sale", Status.COMPLETED, SENT)
+        self._paint("cancelled", "Wrong text", Status.CANCELLED, {"sent": 20, "cancelled": 40})
+        reason = "The gateway refuses our account: its credit is used up. Ask the operator."
+        self._paint("failed", "To the moon", Status.FAILED, {"failed": 60}, error=reason)
+        single = office.single("+12015550123", "Hello")
+        self.found["sent single"] = office.launch(single)
+        self.change("sent single", status=Status.PROCESSING, queued=0, sending=1, started_at=now())
+
+    def _paint(
+        self, name: str, title: str, status: Status, counts: Mapping[str, int], error: str | None = None
+    ) -> None:
+        """Make a campaign look as if it had come so far."""
+        office = self._office(self.ann)
+        campaign = self.found[name] = self._named(office.launch(office.checked(GOOD, text=TEXT)), title)
+        rows = office.recipients(campaign)
+        left = list(rows)
+        for state, number in counts.items():
+            self._set_state(left[:number], State(state))
+            left = left[number:]
+        assert not left, "each recipient has a state"
+        began = now() - timedelta(minutes=4)
+        over = status != Status.PROCESSING
+        times = {"started_at": began, "finished_at": now() if over else None}
+        zero = dict.fromkeys(map(str, State), 0)
+        self.change(
+            name, status=status, error=error, returned=counts.get("failed", 0), **times, **(zero | dict(counts))
+        )
+
+    def _set_state(self, rows: list[Recipient], state: State) -> None:
+        ids = [row.id for row in rows]
+        reason = "A landline cannot receive texts." if state == State.FAILED else None
+        change = sa.update(recipients).where(recipients.c.id.in_(ids)).values(state=state, error=reason)
+        outcome = {State.FAILED: "rejected", State.UNKNOWN: "unknown", State.SENDING: "sending"}.get(state, "sent")
+        tried = [] if state == State.QUEUED else [self._attempt(row, outcome) for row in rows[:2]]
+        self.place.store.write(lambda session: (session.execute(change), session.add_all(tried)))
+
+    def _attempt(self, row: Recipient, outcome: str) -> Attempt:
+        reason = {"rejected": "A landline cannot receive texts.", "unknown": "The connection broke."}.get(outcome)
+        more = {"code": "landline" if outcome == "rejected" else None, "reason": reason}
+        known = {"gateway_reference": f"sim-{row.id}" if outcome == "sent" else None, "reference": f"ours-{row.id}"}
+        times = {"started_at": now(), "ended_at": now()}
+        return Attempt(
+            recipient_id=row.id,
+            number=1,
+            claim_token="c",
+            gateway="simulated",
+            outcome=outcome,
+            **more,
+            **known,
+            **times,
+        )
+
+    def _tell(self) -> None:
+        for status in ("completed", "failed", "cancelled"):
+            data = {"campaign": str(self.found[status].uuid), "name": self.found[status].name, "status": status}
+            error = "The gateway refuses our account." if status == "failed" else None
+            self.place.factory.notice(self.ann, **data, error=error, unknown=2, held=2)
+            seen = self.place.factory.notice(self.ann, **data, error=error)
+            self.place.store.write(lambda session, seen=seen: notices.mark_read(session, self.ann.id, seen.id))
+
+    def _register_workers(self) -> None:
+        at = now_us()
+        shown = (("running", None), ("stopped", "memory limit"), ("lost", None))
+        rows = [
+            WorkerRow(
+                host="mill-3.example",
+                pid=4000 + number,
+                queues="sms,notifications,default",
+                state=state,
+                stop_reason=reason,
+                jobs_done=1234,
+                started_at=at - 3600 * SECOND,
+                heartbeat_at=at - 5 * SECOND,
+                expires_at=at + 3600 * SECOND,
+            )
+            for number, (state, reason) in enumerate(shown)
+        ]
+        failed = FailedJob(
+            uuid="9f14c702-0444-438f-958d-6360e928313a", queue="sms", payload="{}", exception="ValueError"
+        )
+        self.place.store.write(lambda session: session.add_all([*rows, failed]))
+
+    def _office(self, user: User) -> Office:
+        with self.place.store.reading() as session:
+            return Office(self.place.store, session.get_one(Team, user.team_id), user)
+
+    def _named(self, campaign: Campaign, name: str) -> Campaign:
+        change = sa.update(campaigns).where(campaigns.c.id == campaign.id).values(name=name)
+        self.place.store.write(lambda session: session.execute(change))
+        return campaign
