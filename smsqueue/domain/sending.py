@@ -24,7 +24,7 @@ from smsqueue.gateways.base import Deferred, Rejected
 from smsqueue.models import Campaign, State
 from smsqueue.queue.claim import LeaseLost, is_held, note_progress
 from smsqueue.queue.dispatch import SECOND, clock_us
-from smsqueue.queue.events import emit
+from smsqueue.queue.events import emit, emit_once_committed
 from smsqueue.queue.runner import Run, Snooze
 from smsqueue.queue.workers import steady
 
@@ -90,7 +90,8 @@ class SliceRun:
         self._campaign = campaign = session.get_one(Campaign, self.campaign_id)
         crashed = journal.mark_crashed(session, campaign, self.rows, self._now())
         if crashed:
-            emit("slice.crashed", campaign_id=campaign.id, rows=list(self.rows), unknown=crashed)
+            facts = {"campaign_id": campaign.id, "rows": list(self.rows), "unknown": crashed}
+            emit_once_committed(session, "slice.crashed", **facts)
         stopping.start(session, campaign, self._now())
         return not stopping.end_what_may_not_go(session, campaign, self.rows, self._now())
 

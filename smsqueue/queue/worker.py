@@ -77,7 +77,8 @@ class Worker:
         self.database, self.registry, self.options, self.stops = database, registry, options, stops
         self.order = Order(options.queues, options.max_wait)
         self._on_register, self._on_start, self._chores = on_register, on_start, chores
-        self._limit, self._id, self._stamp = 1, 0, 0
+        self._limit, self._id = 1, 0
+        self._stamp: int | None = None
         self._began = self._chored = steady()
         self._looked = 0.0
         self._restart_asked = False
@@ -159,6 +160,8 @@ class Worker:
     def _forget_finished(self) -> None:
         if self._finished:
             emit("jobs.finished", worker_id=self._id, count=len(self._finished), kind=self._finished[0].kind)
+        for held in self._finished:
+            emit("job.batched", job_id=held.id, kind=held.kind)
         self._finished = []
 
     def _look_round(self, session: Session) -> None:
@@ -230,7 +233,9 @@ class Worker:
             return worker_id, control.restart_stamp(session)
 
         self._finished, self._in_hand = [], []
-        self._id, self._stamp = self.database.write(begin)
+        self._id, stamp = self.database.write(begin)
+        if self._stamp is None:  # what was asked for while we were taken for dead is meant for us, too
+            self._stamp = stamp
         self.lease = Lease(self.database, self._id, self.options.lease, self.options.heartbeat)
         self.lease.jobs_done = self._done
         self.lease.start()
