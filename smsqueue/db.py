@@ -219,10 +219,10 @@ def _is_the_statements_fault(original: Any) -> bool:
     """Say whether the same statement would fail for ever; some drivers call that an OperationalError, too."""
     if (sqlite_code := getattr(original, "sqlite_errorcode", None)) is not None:
         return bool(sqlite_code % 256 == SQLITE_ERROR)
-    if sqlstate := getattr(original, "sqlstate", None):
-        return str(sqlstate).startswith(POSTGRESQL_LIMITS)
     number = next(iter(getattr(original, "args", ())), None)
-    return isinstance(number, int) and number in MYSQL_SERVER_ERRORS and number not in MYSQL_AWAY
+    if isinstance(number, int):
+        return number in MYSQL_SERVER_ERRORS and number not in MYSQL_AWAY
+    return str(getattr(original, "sqlstate", None)).startswith(POSTGRESQL_LIMITS)
 
 
 def after_commit(session: Session, callback: Callable[[], None]) -> None:

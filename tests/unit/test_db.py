@@ -66,6 +66,11 @@ def sqlite_error(code: int) -> sqlite3.OperationalError:
     return error
 
 
+def with_state(error: Any, sqlstate: str) -> Any:
+    error.sqlstate = sqlstate  # newer drivers tell it, too
+    return error
+
+
 def wrapped(original: Exception, kind: type[sa.exc.DBAPIError] = sa.exc.OperationalError, **more: Any):
     return kind("SELECT 1", {}, original, **more)
 
@@ -91,6 +96,7 @@ ERRORS = [
     (wrapped(pymysql.OperationalError(1040, "Too many connections")), True, False),
     (wrapped(pymysql.OperationalError(1053, "Server shutdown in progress")), True, False),
     (wrapped(pymysql.OperationalError(1054, "Unknown column 'x'")), False, False),
+    (wrapped(with_state(pymysql.OperationalError(1054, "Unknown column 'x'"), "42S22")), False, False),
     (wrapped(pymysql.OperationalError(1364, "Field has no default value")), False, False),
     (wrapped(pymysql.InterfaceError(0, ""), sa.exc.InterfaceError), True, False),
     (wrapped(sqlite_error(5)), True, True),
