@@ -117,6 +117,13 @@ def note_progress(session: Session, held: Claim) -> bool:
     return _execute(session, _progress, [held]) == 1
 
 
+def tries_of(session: Session, held: Claim) -> int:
+    """Return how many runs count against the job at this moment: this one's progress may have started them anew."""
+    statement = sa.select(jobs.c.attempts).where(jobs.c.id == held.id, jobs.c.claim_token == held.token)
+    found: int | None = session.execute(statement).scalar()
+    return held.attempts if found is None else found
+
+
 def free_jobs_of(session: Session, worker_ids: Iterable[int]) -> int:
     """Make every job held by these dead workers claimable again, by primary key; the broken run counts."""
     theirs = jobs.c.worker_id.in_(list(worker_ids))

@@ -116,10 +116,11 @@ class Runner:
         reason = self.registry.scrub(f"{type(error).__name__}: {error}")
         policy = self.registry.policy(held.kind)
         over = isinstance(error, TooManyTries) or held.kind not in self.registry.entries
-        if over or (policy.tries and held.attempts >= policy.tries):
+        tries = self.database.write(lambda session: claims.tries_of(session, held))
+        if over or (policy.tries and tries >= policy.tries):
             give_up(self.database, self.registry, held, reason, "".join(traceback.format_exception(error)))
         else:
-            self._release(held, policy.delay(held.attempts), spent=True, reason=reason)
+            self._release(held, policy.delay(tries), spent=True, reason=reason)
 
     def _release(self, held: Claim, seconds: float, *, spent: bool, reason: str) -> bool:
         return put_back(self.database, held, seconds, spent=spent, reason=reason)

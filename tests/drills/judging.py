@@ -39,6 +39,8 @@ class Findings:
     accepted: int = 0
     accepted_twice: list[str] = field(default_factory=list)
     left_waiting: list[str] = field(default_factory=list)
+    not_sent: list[str] = field(default_factory=list)
+    """Given up, expired or cancelled, and credited."""
     unknown: int = 0
     lost_replies: int = 0
     unexplained: list[str] = field(default_factory=list)
@@ -84,7 +86,9 @@ def _judge_recipient(findings: Findings, row: Any, attempt: Any, *, is_taken: bo
         findings.unknown += 1
     elif row.state in ACCEPTED and not is_taken:
         findings.contradictions.append(f"{row.id} is {row.state}, and the gateway never took it")
-    elif row.state in CREDITED and is_taken:
+    elif row.state in CREDITED:
+        findings.not_sent.append(f"{row.id} is {row.state}")
+    if row.state in CREDITED and is_taken:
         findings.contradictions.append(f"{row.id} is {row.state} ({attempt.reason}), and the gateway took it")
 
 

@@ -105,5 +105,6 @@ def check(findings: Findings, audit_code: int, said: str) -> None:
     """Nobody was sent to twice, nobody was forgotten, and the books are right."""
     assert findings.accepted_twice == []
     assert findings.left_waiting == []
+    assert findings.not_sent == []
     assert findings.contradictions == []
     assert audit_code == 0, said
