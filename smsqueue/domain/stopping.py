@@ -38,7 +38,8 @@ def stop(session: Session, campaign: Campaign, reason: str) -> None:
     Raises NotRunning.
     """
     if not _could_stop(session, campaign, reason):
-        raise NotRunning("This campaign does not run (any more): there is nothing to cancel.")
+        what = "was not confirmed yet" if campaign.status == Status.DRAFT else "has ended already"
+        raise NotRunning(f"This campaign {what}: there is nothing to cancel.")
 
 
 def stop_campaigns_of(session: Session, user_id: int) -> list[int]:

@@ -18,14 +18,14 @@ from tests.domain_fixtures import Scripted, at_once, fated
 SENDER = Sender(worker_id=1, token="t" * 32, gateway="scripted", sender="us")
 
 
-def in_the_air(office, campaign):
-    """Mark all of a campaign's recipients as being sent, as a worker does."""
+def in_the_air(office, campaign, room=None):
+    """Mark all of a campaign's recipients, or the first, as being sent, as a worker does."""
 
     def start(session):
         mine = session.get_one(Campaign, campaign.id)
         stopping.start(session, mine, now())
         changes = Changes()
-        intents = journal.start(session, mine, (1, mine.total), SENDER, changes, room=mine.total, now=now())
+        intents = journal.start(session, mine, (1, mine.total), SENDER, changes, room=room or mine.total, now=now())
         changes.write(session, mine.id)
         return intents
 

@@ -1,0 +1,204 @@
+"""Workers that die, freeze or lose their database in the middle of a slice: nobody is texted twice, nothing is lost."""
+
+from collections import Counter
+
+import pytest
+
+from smsqueue.db import Database, build_engine
+from smsqueue.domain import journal
+from smsqueue.domain.journal import Answer
+from smsqueue.gateways.base import Deferred, Rejected, Sent, Unknown
+from smsqueue.models import Campaign, Status
+from smsqueue.queue import events, workers
+from tests.domain_fixtures import Crew, Held, Scripted, plain
+from tests.integration.domain.proxy import Proxy
+from tests.integration.domain.test_closing import close, in_the_air, record
+from tests.outside import wait_until
+
+
+def bury_everybody(office):
+    """Let every lease run out, and free the jobs."""
+    office.bury_workers()
+    office.store.write(workers.bury_expired)
+
+
+def mark_crashed(office, campaign):
+    """Do what the next claim of a slice does first."""
+
+    def mark(session):
+        mine = session.get_one(Campaign, campaign.id)
+        journal.mark_crashed(session, mine, (1, mine.total), mine.confirmed_at)
+
+    office.store.write(mark)
+
+
+def test_what_an_earlier_claim_left_in_the_air_is_unknown_and_never_sent_again(office, make_crew):
+    campaign = office.launched(12, slice_rows=6)
+    left = in_the_air(office, campaign, room=3)
+
+    make_crew(gateway := Scripted()).finish(office)
+
+    assert office.states(campaign) == {"unknown": 3, "sent": 9}
+    assert not {intent.outgoing.to for intent in left} & set(gateway.numbers)
+    assert office.recipients(campaign)[0].error == journal.CRASHED
+    assert [attempt.outcome for attempt in office.attempts(campaign)[:3]] == ["unknown"] * 3
+    assert office.reload(campaign).held == 3
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state", "balance"),
+    [
+        (Sent("r"), "sent", 998),
+        (Rejected("bad", "a bad number"), "failed", 999),
+        (Unknown("lost"), "unknown", 998),
+        (Deferred(1, "throttled", "later"), "failed", 999),
+    ],
+)
+def test_an_answer_that_comes_after_all_still_decides_what_was_unknown(office, outcome, state, balance):
+    campaign = office.launched(2)
+    intents = in_the_air(office, campaign)
+    mark_crashed(office, campaign)
+
+    record(office, campaign, Answer(intents[0], outcome))
+
+    assert [row.state for row in office.recipients(campaign)] == [state, "unknown"]
+    assert office.balance() == balance
+
+
+def test_an_answer_after_the_end_moves_credits_and_counts_but_not_the_status(office):
+    campaign = office.launched(1)
+    (intent,) = in_the_air(office, campaign)
+    mark_crashed(office, campaign)
+    assert close(office, campaign)
+
+    record(office, campaign, Answer(intent, Rejected("bad", "a bad number")))
+
+    after = office.reload(campaign)
+    assert (after.status, after.failed, after.returned, len(office.notices())) == (Status.COMPLETED, 1, 1, 1)
+
+
+def test_an_answer_that_is_recorded_twice_counts_once(office):
+    campaign = office.launched(2)
+    intents = in_the_air(office, campaign)
+    answers = [Answer(intents[0], Sent("r")), Answer(intents[1], Rejected("bad", "a bad number"))]
+
+    record(office, campaign, *answers)
+    record(office, campaign, *answers)
+
+    assert (office.reload(campaign).spent, office.balance()) == (1, 999)
+
+
+def test_a_worker_that_lost_its_lease_starts_no_call_and_keeps_what_it_was_told(office, make_crew):
+    gateway, other = Held(), Scripted()
+    campaign = office.launched(30)
+    working = make_crew(gateway, SMS_CONCURRENCY="4", SMS_WINDOW="4").start()
+    wait_until(lambda: len(gateway.calls) == 4)
+
+    bury_everybody(office)
+    make_crew(other).drain()
+    between = office.states(campaign)
+    gateway.let_go()
+    working.ended()
+
+    assert between == {"unknown": 4, "sent": 26}
+    assert office.states(campaign) == {"sent": 30}
+    assert sorted(gateway.numbers + other.numbers) == sorted(plain(30))
+    after = office.reload(campaign)
+    assert (after.status, after.spent, after.held) == (Status.COMPLETED, 30, 0)
+    assert len(office.notices()) == 1
+
+
+def test_intents_that_were_not_called_when_the_slice_changed_hands_are_credited(office, make_crew):
+    gateway = Held()
+    campaign = office.launched(6)
+    working = make_crew(gateway, SMS_CONCURRENCY="1", SMS_WINDOW="3").start(lease=3, heartbeat=100)
+    wait_until(lambda: len(gateway.calls) == 1)
+
+    bury_everybody(office)
+    make_crew(Scripted()).drain()
+    confirmed = workers.steady()
+    wait_until(lambda: workers.steady() - confirmed > 1)  # from here on the lease does not cover a call of 2 s
+    gateway.let_go()
+    working.ended()
+
+    after = office.reload(campaign)
+    assert len(gateway.calls) == 1
+    assert (after.sent, after.failed, after.unknown, office.balance()) == (4, 2, 0, 996)
+
+
+@pytest.fixture
+def wire(database):
+    """A database server behind a wire that can be cut."""
+    with Proxy(database.url) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def far(wire, make_settings):
+    """Hire a worker who reaches the database by the wire: `far(gateway, SMS_WINDOW="4")`."""
+    hired = []
+
+    def hire(gateway, **environ):
+        hired.append(Crew(Database(build_engine(wire.url)), make_settings(**environ), gateway))
+        return hired[-1]
+
+    yield hire
+    for crew in hired:
+        crew.services.close()
+        crew.store.dispose()
+
+
+@pytest.mark.databases("postgresql", "mariadb")
+def test_answers_are_kept_while_the_database_is_away_and_written_when_it_is_back(office, wire, far):
+    away = []
+    end = events.on(lambda event, _facts: away.append(event) if event == "database.away" else None)
+    gateway = Held()
+    campaign = office.launched(30)
+    working = far(gateway, SMS_CONCURRENCY="4", SMS_WINDOW="4").start()
+    wait_until(lambda: len(gateway.calls) == 4)
+
+    wire.cut()
+    gateway.let_go()
+    wait_until(lambda: len(away) >= 2)
+    during = office.states(campaign)
+    wire.mend()
+    working.ended()
+    end()
+
+    assert during == {"sending": 4, "queued": 26}
+    assert office.states(campaign) == {"sent": 30}
+    assert sorted(gateway.numbers) == sorted(plain(30))
+    assert Counter(attempt.outcome for attempt in office.attempts(campaign)) == {"sent": 30}
+    assert (office.reload(campaign).status, office.failed_jobs()) == (Status.COMPLETED, [])
+
+
+@pytest.mark.databases("postgresql", "mariadb")
+def test_a_commit_whose_answer_is_lost_calls_each_of_its_recipients_once(office, wire, far):
+    gateway = Scripted()
+    campaign = office.launched(30)
+    wire.lose_answer(to_attempts=True)
+
+    far(gateway, SMS_CONCURRENCY="4", SMS_WINDOW="8").drain()
+
+    assert wire.lost_answers == 1
+    assert office.states(campaign) == {"sent": 30}
+    assert sorted(gateway.numbers) == sorted(plain(30))
+    assert {row.attempts for row in office.recipients(campaign)} == {1}
+
+
+@pytest.mark.databases("postgresql", "mariadb")
+def test_a_commit_of_answers_and_intents_whose_answer_is_lost_counts_nothing_twice(office, wire, far):
+    campaign = office.launched(30)
+    gateway = Scripted()
+
+    def lose_one_on_the_way(outgoing):
+        if len(gateway.calls) == 10:
+            wire.lose_answer()
+        return Sent(outgoing.reference)
+
+    gateway.answer = lose_one_on_the_way
+    far(gateway, SMS_CONCURRENCY="1", SMS_WINDOW="4").drain()
+
+    after = office.reload(campaign)
+    assert wire.lost_answers == 1
+    assert (after.sent, after.spent, len(gateway.calls)) == (30, 30, 30)
