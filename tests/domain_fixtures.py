@@ -121,7 +121,7 @@ class Office:
 
     def single(self, number: str | None = None, text: str = "Hello") -> Campaign:
         """Write one SMS."""
-        to = number or plain(1)[0]
+        to = plain(1)[0] if number is None else number
         return self.store.write(
             lambda session: drafts.draft_single(session, user=self.user, number=to, text=text, rules=RULES)
         )
