@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from smsqueue.db import changed, insert_many, table_of, update_many
-from smsqueue.domain import credits
+from smsqueue.domain import credits, journal_postgresql
 from smsqueue.domain.counting import Changes
 from smsqueue.domain.settlement import Rows, in_rows
 from smsqueue.gateways.base import Deferred, Outcome, Outgoing, Rejected, Sent, Unknown
@@ -45,6 +45,7 @@ _pick = (
     .order_by(recipients.c.row)
     .limit(sa.bindparam("room", type_=sa.Integer))
 )
+_starting = journal_postgresql.Starting(_pick, _going_on)
 _intend = (
     sa.update(recipients)
     .where(recipients.c.id.in_(sa.bindparam("ids", expanding=True)), recipients.c.state == State.QUEUED, _going_on)
@@ -110,6 +111,19 @@ def start(
     writes `changes`.
     """
     where = {"campaign": campaign.id, "first": rows[0], "last": rows[1], "now": now, "room": room}
+    if journal_postgresql.is_spoken_by(session):
+        started = _starting.run(session, where, _signature(sender), token_hex(4))
+        intents = [
+            _intent(row, row.attempts, row.reference, campaign, sender=sender.sender, now=now) for row in started
+        ]
+    else:
+        intents = _start_by_steps(session, campaign, sender, where)
+    changes.moved(State.QUEUED, State.SENDING, len(intents))
+    return intents
+
+
+def _start_by_steps(session: Session, campaign: Campaign, sender: Sender, where: dict[str, Any]) -> list[Intent]:
+    now: datetime = where["now"]
     picked: Sequence[Any] = session.execute(_pick, where).all()
     if not picked:
         return []
@@ -120,9 +134,12 @@ def start(
         picked = [row for row in picked if row.id in taken]
     if not picked:
         return []
-    intents = [_intent(row, campaign, sender.sender, now) for row in picked]
+    tries = [(row, row.attempts + 1) for row in picked]
+    intents = [
+        _intent(row, attempt, f"{row.id}-{attempt}-{token_hex(4)}", campaign, sender=sender.sender, now=now)
+        for row, attempt in tries
+    ]
     insert_many(session, attempts, [_attempt(intent, sender, now) for intent in intents])
-    changes.moved(State.QUEUED, State.SENDING, len(intents))
     return intents
 
 
@@ -153,10 +170,9 @@ def record(session: Session, campaign: Campaign, answers: Sequence[Answer], chan
 
     A known answer also ends an `unknown`; nothing else that was decided before is touched.
     """
-    update_many(session, attempts, "reference", [_attempt_result(answer, now) for answer in answers])
     by_id = {answer.intent.recipient_id: answer for answer in answers}
     groups: dict[Fate, list[int]] = defaultdict(list)
-    for row in session.execute(_lock, {"ids": sorted(by_id)}):
+    for row in _note_results(session, answers, sorted(by_id), now):
         answer = by_id[row.id]
         fate = _fate(answer, campaign, row.state, now)
         if row.attempts == answer.intent.attempt and row.state in (State.SENDING, State.UNKNOWN):
@@ -171,6 +187,15 @@ def record(session: Session, campaign: Campaign, answers: Sequence[Answer], chan
     changes.update({"spent": spent, "returned": returned})
 
 
+def _note_results(session: Session, answers: Sequence[Answer], ids: list[int], now: datetime) -> Sequence[Any]:
+    """Write down what came of the attempts, and lock their recipients in the order of their ids."""
+    results = [_attempt_result(answer, now) for answer in answers]
+    if journal_postgresql.is_spoken_by(session):
+        return journal_postgresql.note_results(session, results, ids, now)
+    update_many(session, attempts, "reference", results)
+    return session.execute(_lock, {"ids": ids}).all()
+
+
 def _pay(
     session: Session, campaign: Campaign, groups: dict[Fate, list[int]], prices: dict[int, int], states: set[State]
 ) -> int:
@@ -180,6 +205,9 @@ def _pay(
     if not mine:
         return 0
     accepted = State.SENT in states
+    if accepted and journal_postgresql.is_spoken_by(session):
+        journal_postgresql.spend(session, campaign, [id_ for ids in mine.values() for id_ in ids], amount)
+        return amount
     kind, target = ("spend", credits.REVENUE) if accepted else ("return", credits.wallet(campaign.team_id))
     settlement = credits.record(session, kind, campaign.team_id, campaign_id=campaign.id, note=campaign.name)
     for fate, ids in mine.items():
@@ -225,10 +253,9 @@ def _fate_of_deferred(deferred: Deferred, attempt: int, campaign: Campaign, stat
     return Fate(State.QUEUED, reason, deferred.cause, now + wait)
 
 
-def _intent(row: Any, campaign: Campaign, sender: str, now: datetime) -> Intent:
-    attempt = row.attempts + 1
+def _intent(row: Any, attempt: int, reference: str, campaign: Campaign, *, sender: str, now: datetime) -> Intent:
     outgoing = Outgoing(
-        reference=f"{row.id}-{attempt}-{token_hex(4)}",
+        reference=reference,
         to=row.number,
         text=campaign.text if row.text is None else row.text,
         encoding=row.encoding,
@@ -244,12 +271,14 @@ def _attempt(intent: Intent, sender: Sender, now: datetime) -> dict[str, Any]:
         "recipient_id": intent.recipient_id,
         "number": intent.attempt,
         "reference": intent.outgoing.reference,
-        "worker_id": sender.worker_id,
-        "claim_token": sender.token,
-        "gateway": sender.gateway,
         "outcome": "sending",
         "started_at": now,
+        **_signature(sender),
     }
+
+
+def _signature(sender: Sender) -> dict[str, Any]:
+    return {"worker_id": sender.worker_id, "claim_token": sender.token, "gateway": sender.gateway}
 
 
 def _attempt_result(answer: Answer, now: datetime) -> dict[str, Any]:
