@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import sqlalchemy as sa
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
@@ -12,6 +12,7 @@ from hypothesis.stateful import (
     consumes,
     initialize,
     invariant,
+    precondition,
     rule,
     run_state_machine_as_test,
 )
@@ -23,9 +24,11 @@ from smsqueue.queue.claim import Claim, LeaseLost
 from smsqueue.queue.dispatch import enqueue
 from smsqueue.queue.models import FailedJob, JobRow, WorkerRow
 from smsqueue.queue.registry import Registry
+from smsqueue.queue.stops import Stops
 from tests.integration.queue.kit import Bench, Note
 
-EXAMPLES = {"sqlite": 60, "postgresql": 15, "mariadb": 8}
+STOPS = Stops()
+EXAMPLES = {"sqlite": 25, "postgresql": 20, "mariadb": 10}
 
 
 @dataclass
@@ -51,24 +54,27 @@ class Life(RuleBasedStateMachine):
         self.alive: set[int] = set()
         self.registry = Registry()
         self.registry.register(Note, lambda *_: None)
-        self.bench = Bench(self.store, self.registry)
+        self.bench = Bench(self.store, self.registry, STOPS)
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(target=crew)
+    def begin(self) -> int:
         for model in (JobRow, FailedJob, WorkerRow):
             self.bench.execute(sa.delete(model))
+        for priority in (0, 1, 1):
+            self.put(priority)
+        return self._new_worker()
 
+    @precondition(lambda self: len(self.jobs) < 6)
     @rule(priority=st.integers(0, 2))
     def put(self, priority: int) -> None:
         self.store.write(lambda s: enqueue(s, Note(number=len(self.jobs)), priority=priority))
         (row,) = [row for row in self.bench.rows() if row.uuid not in self.jobs]
         self.jobs[row.uuid] = Expected()
 
+    @precondition(lambda self: len(self.alive) < 2)
     @rule(target=crew)
     def hire(self) -> int:
-        worker = self.bench.worker()
-        self.alive.add(worker)
-        return worker
+        return self._new_worker()
 
     @rule(target=held, worker=crew, limit=st.integers(1, 4))
     def take(self, worker: int, limit: int) -> list[Claim]:
@@ -119,6 +125,7 @@ class Life(RuleBasedStateMachine):
                 self._free(each.uuid, 0)
                 self.jobs[each.uuid].is_failed = True
 
+    @precondition(lambda self: any(known.is_failed for known in self.jobs.values()))
     @rule()
     def retry_all(self) -> None:
         for row in self.bench.failed():
@@ -137,10 +144,12 @@ class Life(RuleBasedStateMachine):
         self.store.write(lambda s: workers.sign_off(s, worker, "reason", 0))
         self._ends(worker)
 
+    @precondition(lambda self: len(self.alive) < 2)
     @rule(worker=crew)
     def beat(self, worker: int) -> None:
         assert self.store.write(lambda s: workers.beat(s, worker, 60, 0)) == (worker in self.alive)
 
+    @precondition(lambda self: any(known.worker and known.worker not in self.alive for known in self.jobs.values()))
     @rule()
     def look_round(self) -> None:
         self.store.write(workers.bury_expired)
@@ -176,6 +185,11 @@ class Life(RuleBasedStateMachine):
         known = self.jobs[uuid]
         known.attempts, known.token, known.worker = known.attempts + change, None, None
 
+    def _new_worker(self) -> int:
+        worker = self.bench.worker()
+        self.alive.add(worker)
+        return worker
+
     def _zombies_end(self) -> None:
         for known in self.jobs.values():
             if known.worker is not None and known.worker not in self.alive:
@@ -200,5 +214,6 @@ def test_jobs_live_as_the_model_says(store, database_kind):
             suppress_health_check=checks,
             derandomize=True,
             database=None,
+            phases=[Phase.generate],  # 25 steps are short enough to read
         ),
     )
