@@ -10,14 +10,13 @@ from tests.acceptance.browser.windows import OpenWindow, Windows
 from tests.databases import Databases
 from tests.outside import Outside
 
-WAIT_MS = 20_000
 Installations = dict[str, Installation]
+expect.set_options(timeout=20_000)
 
 
 @pytest.fixture(scope="package")
 def installations(databases: Databases) -> Iterator[Installations]:
     """Every installation that was started, by the kind of its database."""
-    expect.set_options(timeout=WAIT_MS)
     started: Installations = {}
     yield started
     for each in started.values():

@@ -8,13 +8,14 @@ from typing import Any
 import sqlalchemy as sa
 from flask import Flask
 from flask_security.recoverable import generate_reset_password_token
+from sqlalchemy.orm import Session
 
 from smsqueue.app import create_app
 from smsqueue.config import Settings
 from smsqueue.core.clock import now
 from smsqueue.db import table_of
 from smsqueue.domain import notices
-from smsqueue.models import Attempt, Campaign, Recipient, State, Status, Team, User
+from smsqueue.models import Attempt, Campaign, Notice, Recipient, State, Status, Team, User
 from smsqueue.queue.dialects import now_us
 from smsqueue.queue.models import FailedJob, WorkerRow
 from tests.acceptance.browser.installation import Installation
@@ -37,14 +38,14 @@ class Showroom:
     ann: User = field(init=False)
     """An operator whose team has done a lot."""
     newcomer: User = field(init=False)
-    """A member whose team has done nothing, and cannot pay for anything."""
+    """A member whose team has done nothing yet."""
     unlucky: User = field(init=False)
-    """A member whose only campaign cannot be shown."""
+    """A member whose team has no credits, and a campaign that cannot be shown."""
     found: dict[str, Campaign] = field(default_factory=dict)
     app: Flask = field(init=False)
 
     def __post_init__(self) -> None:
-        self.ann = self.place.hire(1000, team="Flowers", operator=True)
+        self.ann = self.place.hire(900, team="Flowers", operator=True)
         self.newcomer = self.place.hire(0, team="Newcomers")
         self.unlucky = self.place.hire(0, team="Unlucky")
         self.app = create_app(Settings.from_env(self.place.environ))
@@ -61,7 +62,7 @@ class Showroom:
     def reset_path(self) -> str:
         """Return the address that a mail for a forgotten password holds."""
         with self.app.app_context():
-            token = generate_reset_password_token(self.ann)  # type: ignore[no-untyped-call]  # no types there
+            token = generate_reset_password_token(self.ann)
         return f"/reset/{token}"
 
     def change(self, name: str, **values: Any) -> None:
@@ -80,7 +81,7 @@ class Showroom:
         self.change(name, status="nonsense" if broken else Status.COMPLETED)
 
     def _draft(self) -> None:
-        office, poor = self._office(self.ann), self._office(self.newcomer)
+        office, poor = self._office(self.ann), self._office(self.unlucky)
         self.found["draft"] = self._named(office.checked(SPOILT, text=TEXT), "Spring sale")
         self.found["nobody"] = self._named(office.checked("phone\n12\nabc\n"), "Nobody")
         self.found["dear"] = self._named(office.checked(GOOD, text="Very long indeed. " * 80), "Too dear")
@@ -127,7 +128,12 @@ class Showroom:
         change = sa.update(recipients).where(recipients.c.id.in_(ids)).values(state=state, error=reason)
         outcome = {State.FAILED: "rejected", State.UNKNOWN: "unknown", State.SENDING: "sending"}.get(state, "sent")
         tried = [] if state == State.QUEUED else [self._attempt(row, outcome) for row in rows[:2]]
-        self.place.store.write(lambda session: (session.execute(change), session.add_all(tried)))
+
+        def write(session: Session) -> None:
+            session.execute(change)
+            session.add_all(tried)
+
+        self.place.store.write(write)
 
     def _attempt(self, row: Recipient, outcome: str) -> Attempt:
         reason = {"rejected": "A landline cannot receive texts.", "unknown": "The connection broke."}.get(outcome)
@@ -150,8 +156,10 @@ class Showroom:
             data = {"campaign": str(self.found[status].uuid), "name": self.found[status].name, "status": status}
             error = "The gateway refuses our account." if status == "failed" else None
             self.place.factory.notice(self.ann, **data, error=error, unknown=2, held=2)
-            seen = self.place.factory.notice(self.ann, **data, error=error)
-            self.place.store.write(lambda session, seen=seen: notices.mark_read(session, self.ann.id, seen.id))
+            self._read(self.place.factory.notice(self.ann, **data, error=error))
+
+    def _read(self, notice: Notice) -> None:
+        self.place.store.write(lambda session: notices.mark_read(session, self.ann.id, notice.id))
 
     def _register_workers(self) -> None:
         at = now_us()

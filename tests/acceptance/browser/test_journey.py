@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ WATCH = """() => {
   const tell = (kind, value) => window.tell(kind, String(value), performance.now());
   const bar = document.querySelector("progress.bar"), live = document.querySelector("[data-poll-live]");
   const report = () => { tell("bar", bar.value); tell("title", document.title); tell("live", live.textContent); };
-  new MutationObserver(report).observe(document, { subtree: true, childList: true, characterData: true, attributes: true });
+  const all = { subtree: true, childList: true, characterData: true, attributes: true };
+  new MutationObserver(report).observe(document, all);
 }"""
 
 
@@ -124,7 +126,7 @@ def moved(seen: Seen) -> None:
     assert [float(value) for value in seen.values["bar"]] == sorted(float(value) for value in seen.values["bar"])
     assert len([title for title in seen.values["title"] if re.match(r"\d+ % – Spring sale", title)]) >= 8
     assert seen.values["live"], "somebody who does not see the bar hears how far it is"
-    assert all(later - earlier >= 15_000 for earlier, later in zip(seen.spoken_at, seen.spoken_at[1:], strict=False))
+    assert all(later - earlier >= 15_000 for earlier, later in pairwise(seen.spoken_at))
 
 
 def look_at_notifications(page: Page) -> None:

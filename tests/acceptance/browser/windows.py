@@ -15,7 +15,8 @@ addEventListener("securitypolicyviolation", (event) =>
   console.error(`the policy forbids ${event.violatedDirective}: ${event.blockedURI} ${event.sample}`));
 """
 RUN_AXE = """async (tags) => {
-  const options = { runOnly: tags, rules: { "target-size": { enabled: true } }, resultTypes: ["violations"], preload: false };
+  const rules = { "target-size": { enabled: true } };
+  const options = { runOnly: tags, rules, resultTypes: ["violations"], preload: false };
   const found = await axe.run(document, options);
   return found.violations.flatMap(({ id, help, nodes }) => nodes.map(({ html, failureSummary }) =>
     `${id} (${help}): ${html.slice(0, 200)}\\n    ${failureSummary.replaceAll("\\n", " ")}`));
@@ -26,7 +27,8 @@ OVERFLOW = """() => {
   const clipped = (element) => element.closest(".visually-hidden, .cards > thead");
   const wide = [...document.querySelectorAll("body *")].filter(
     (element) => element.getBoundingClientRect().right > width + 1 && !clipped(element));
-  return [`${document.documentElement.scrollWidth} px`, ...wide.slice(0, 5).map((element) => element.outerHTML.slice(0, 150))];
+  const named = wide.slice(0, 5).map((element) => element.outerHTML.slice(0, 150));
+  return [`${document.documentElement.scrollWidth} px`, ...named];
 }"""
 
 
