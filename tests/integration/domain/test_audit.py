@@ -5,9 +5,11 @@ import sqlalchemy as sa
 
 from smsqueue.db import table_of
 from smsqueue.domain import audit
-from smsqueue.gateways.base import Sent
+from smsqueue.domain.journal import Answer
+from smsqueue.gateways.base import Outcome, Rejected, Sent, Unknown
 from smsqueue.models import Account, Attempt, Campaign, LedgerEntry, LedgerTransaction, Recipient
-from tests.domain_fixtures import Office, Scripted, fated
+from tests.domain_fixtures import Office, Scripted
+from tests.integration.domain.test_closing import close, in_the_air, record
 
 accounts, entries, movements = table_of(Account), table_of(LedgerEntry), table_of(LedgerTransaction)
 campaigns, recipients, attempts = table_of(Campaign), table_of(Recipient), table_of(Attempt)
@@ -65,10 +67,13 @@ AWRY = {
 
 
 @pytest.fixture
-def ended(office: Office, make_crew, outside) -> Campaign:
+def ended(office: Office) -> Campaign:
     """A campaign that ended with somebody sent to, somebody refused and somebody unknown."""
-    campaign = office.launched(fated("00", "80", "93"))
-    make_crew(SIMULATED_URL=outside.url).finish(office)
+    campaign = office.launched(3)
+    outcomes: list[Outcome] = [Sent("r"), Rejected("bad", "a bad number"), Unknown("lost")]
+    pairs = zip(in_the_air(office, campaign), outcomes, strict=True)
+    record(office, campaign, *(Answer(intent, outcome) for intent, outcome in pairs))
+    assert close(office, campaign)
     return campaign
 
 

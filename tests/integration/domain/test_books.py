@@ -218,7 +218,7 @@ class Books(RuleBasedStateMachine):
         return SendBulkSmsJob(campaign_id=campaign.id, first_row=first, last_row=last)
 
 
-@pytest.mark.parametrize(("examples", "steps"), [(25, 20)])
+@pytest.mark.parametrize(("examples", "steps"), [(16, 20)])
 @pytest.mark.databases("sqlite", "postgresql")
 def test_books_add_up_whatever_happens(database, examples, steps):
     """Half as long where each step goes over a wire."""
