@@ -18,7 +18,7 @@ def scene(database, tmp_path):
     scene.store.dispose()
 
 
-@pytest.mark.databases("postgresql", "mariadb")
+@pytest.mark.databases("postgresql")
 def test_worker_waits_for_a_database_that_is_away_at_its_start(scene):
     scene.store.write(lambda session: enqueue(session, SendMailJob(notice_id="0" * 32)))
     with Door(scene.url) as door:

@@ -67,6 +67,7 @@ def scene(database, tmp_path):
     scene.store.dispose()
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 def test_command_without_daemon_runs_what_is_ready_and_ends(scene):
     for _ in range(2):  # mails about notices that are gone
         scene.store.write(lambda session: enqueue(session, SendMailJob(notice_id="0" * 32)))
@@ -191,7 +192,7 @@ def test_worker_ends_by_itself_when_its_parent_is_killed(scene):
     assert "done 0" in scene.diary
 
 
-@pytest.mark.databases("sqlite", "postgresql")
+@pytest.mark.databases("postgresql")
 @pytest.mark.parametrize("deed", ["sleep", "block"])
 def test_job_past_its_time_is_ended_tried_again_and_given_up(scene, deed):
     scene.put(deed, job_class=ShortAct)

@@ -55,7 +55,7 @@ def test_deadlock_lets_the_whole_transaction_be_repeated(store, controls):
         for future in [pool.submit(cross, "one", "two"), pool.submit(cross, "two", "one")]:
             future.result()
     assert controls() == {"one": 2, "two": 2}
-    assert len(runs) == 3  # one of the two was asked to try again
+    assert len(runs) > 2  # one of the two was asked to try again
 
 
 @pytest.mark.databases("sqlite")
