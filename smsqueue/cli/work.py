@@ -1,5 +1,6 @@
 """`flask sms work`: the command that works the queues."""
 
+import math
 import os
 import sys
 
@@ -22,8 +23,8 @@ def _numbers(_context: click.Context, _option: click.Parameter, value: str) -> t
         numbers = tuple(float(part) for part in value.split(","))
     except ValueError:
         raise click.BadParameter(f"{value!r} is not a number of seconds, or several with commas between") from None
-    if min(numbers) < 0:
-        raise click.BadParameter("seconds cannot be below 0")
+    if not all(0 <= number < math.inf for number in numbers):
+        raise click.BadParameter("seconds are 0 or more")
     return numbers
 
 

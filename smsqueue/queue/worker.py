@@ -111,7 +111,7 @@ class Worker:
         ending = self._ending()
         if ending:
             return ending
-        if self.lease and not self.lease.is_fresh:
+        if self.lease and not self.lease.is_lost and not self.lease.is_fresh:
             self.lease.beat()  # after a sleep or an outage: are we still who we were?
         if self.lease is None or self.lease.is_lost:
             self._register()

@@ -79,9 +79,3 @@ def bury(session: Session, worker_ids: Sequence[int], reason: str) -> int:
     lost = sa.update(workers).where(workers.c.id.in_(worker_ids), workers.c.state == "running")
     session.execute(lost.values(state="lost", stop_reason=reason[:60]))
     return free_jobs_of(session, worker_ids)
-
-
-def find_running(session: Session, pid: int) -> int | None:
-    """Return the id of the worker that runs as `pid` on this host."""
-    mine = (workers.c.pid == pid, workers.c.host == socket.gethostname()[:100], workers.c.state == "running")
-    return session.execute(sa.select(workers.c.id).where(*mine).order_by(workers.c.id.desc())).scalars().first()
