@@ -15,7 +15,7 @@ TOO_OLD := needs Python 3.11 or newer. Install a newer one and name it: make PYT
 NO_VENV := has no working 'venv' module. Install it (Debian, Ubuntu: apt install python3-venv) and try again.
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev venv run test check format drill bench lock clean
+.PHONY: help install install-dev venv run test check format drill bench screenshots lock clean
 
 help: ## Show this list
 	@echo "make run starts smsqueue here; make test runs every test. All targets:"
@@ -66,6 +66,9 @@ drill: install-dev ## Run the drills: kill, stop and starve real processes for m
 
 bench: install-dev ## Measure; the last line is RESULT {...}
 	@exec $(PY) -m tests.bench $(ARGS)
+
+screenshots: install-dev ## Take the README's picture anew, of a campaign that is being sent
+	@exec $(PY) -m tests.screenshots
 
 lock: install-dev ## Renew both locks to the newest versions that pyproject.toml allows
 	$(UV) --upgrade pyproject.toml --extra mysql -o requirements.lock

@@ -83,11 +83,11 @@ class Installation:
             self.stop(name)
         self.store.dispose()
 
-    def hire(self, balance: int = 1000, *, team: str | None = None, operator: bool = False) -> User:
+    def hire(self, balance: int = 1000, *, team: str = "", email: str = "", operator: bool = False) -> User:
         """Make a person in a team of their own."""
         number = next(_numbers)
         made = self.factory.team(team or f"Team {number}", balance=balance)
-        return self.factory.user(f"person{number}@example.com", team=made, operator=operator)
+        return self.factory.user(email or f"person{number}@example.com", team=made, operator=operator)
 
     def campaigns(self, user: User) -> list[Campaign]:
         """Read all campaigns of a person's team, oldest first."""
