@@ -108,6 +108,21 @@ def test_a_worker_that_lost_its_lease_starts_no_call_and_keeps_what_it_was_told(
     assert len(office.notices()) == 1
 
 
+def test_a_claim_that_was_lost_intends_nothing_more(office, make_crew):
+    gateway = Held()
+    campaign = office.launched(12)
+    working = make_crew(gateway, SMS_CONCURRENCY="4", SMS_WINDOW="4").start()
+    wait_until(lambda: len(gateway.calls) == 4)
+
+    bury_everybody(office)
+    gateway.let_go()
+    working.ended()
+
+    claims = Counter(attempt.claim_token for attempt in office.attempts(campaign))
+    assert list(claims.values()) == [4, 8]
+    assert (office.states(campaign), len(gateway.calls)) == ({"sent": 12}, 12)
+
+
 def test_intents_that_were_not_called_when_the_slice_changed_hands_are_credited(office, make_crew):
     gateway = Held()
     campaign = office.launched(6)

@@ -5,13 +5,17 @@ from uuid import uuid4
 import pytest
 import sqlalchemy as sa
 
-from smsqueue.domain import campaigns, stopping
+from smsqueue.core.clock import now
+from smsqueue.domain import campaigns, journal, stopping
 from smsqueue.domain.campaigns import NotRunning
+from smsqueue.domain.counting import Changes
 from smsqueue.domain.errors import NotFound
+from smsqueue.domain.journal import Answer
 from smsqueue.gateways.base import Deferred, Rejected, Sent, Unknown
 from smsqueue.models import Campaign, Status, User
 from smsqueue.queue.models import JobRow
 from tests.domain_fixtures import Held, Office, Scripted, at_once, race
+from tests.integration.domain.test_closing import SENDER, in_the_air, record
 from tests.outside import wait_until
 
 
@@ -81,6 +85,32 @@ def test_what_is_in_the_air_when_cancelled_ends_as_its_answer_says(office, held,
         20,
     )
     assert (office.balance(), after.status, office.jobs("sms.send-bulk")) == (balance, Status.CANCELLED, 0)
+
+
+def test_what_comes_back_as_not_sent_after_a_cancel_is_cancelled_and_credited_at_once(office):
+    campaign = office.launched(2)
+    intents = in_the_air(office, campaign)
+    office.cancel(campaign)
+
+    record(office, campaign, Answer(intents[0], Deferred(0, "throttled", "later")))
+
+    assert [row.state for row in office.recipients(campaign)] == ["cancelled", "sending"]
+    assert office.balance() == 999
+
+
+@pytest.mark.parametrize("why", ["cancelled", "disabled", "pending"])
+def test_the_intents_own_update_asks_whether_the_campaign_still_runs(office, why):
+    campaign = office.launched(2)
+    status = {"cancelled": Status.CANCELLED, "pending": Status.PENDING}.get(why, Status.PROCESSING)
+    office.execute(sa.update(Campaign).values(status=status))
+    office.execute(sa.update(User).values(active=why != "disabled"))
+
+    def start(session):
+        mine, changes = session.get_one(Campaign, campaign.id), Changes()
+        return journal.start(session, mine, (1, 2), SENDER, changes, room=2, now=now())
+
+    assert office.store.write(start) == []
+    assert office.states(campaign) == {"queued": 2}
 
 
 def test_a_campaign_is_cancelled_once(office):
