@@ -7,7 +7,8 @@ import pytest
 from smsqueue.config import Settings
 from smsqueue.db import Database
 from smsqueue.gateways.base import Gateway
-from tests.domain_fixtures import Crew, Office
+from tests.domain_fixtures import Office
+from tests.domain_workers import Crew
 from tests.outside import Outside
 
 AS_USUAL = {"fates": True, "latency_ms": 0, "down": False, "p_lost_reply": 0, "p_429": 0, "p_500": 0, "p_cut": 0}

@@ -8,7 +8,8 @@ from smsqueue.domain import audit
 from smsqueue.domain.journal import Answer
 from smsqueue.gateways.base import Outcome, Rejected, Sent, Unknown
 from smsqueue.models import Account, Attempt, Campaign, LedgerEntry, LedgerTransaction, Recipient
-from tests.domain_fixtures import Office, Scripted
+from tests.domain_fixtures import Office
+from tests.domain_workers import Scripted
 from tests.integration.domain.test_closing import close, in_the_air, record
 
 accounts, entries, movements = table_of(Account), table_of(LedgerEntry), table_of(LedgerTransaction)

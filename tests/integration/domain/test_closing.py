@@ -13,7 +13,8 @@ from smsqueue.gateways.base import Deferred, Rejected, Sent, Unknown
 from smsqueue.models import Campaign, Notice, Status
 from smsqueue.queue import events
 from smsqueue.queue.models import JobRow
-from tests.domain_fixtures import Scripted, at_once, fated
+from tests.domain_fixtures import fated
+from tests.domain_workers import Scripted, at_once
 
 SENDER = Sender(worker_id=1, token="t" * 32, gateway="scripted", sender="us")
 

@@ -10,7 +10,8 @@ from smsqueue.domain.journal import Answer
 from smsqueue.gateways.base import Deferred, Rejected, Sent, Unknown
 from smsqueue.models import Campaign, Status
 from smsqueue.queue import events, workers
-from tests.domain_fixtures import Crew, Held, Scripted, plain
+from tests.domain_fixtures import plain
+from tests.domain_workers import Crew, Held, Scripted
 from tests.integration.domain.proxy import Proxy
 from tests.integration.domain.test_closing import close, in_the_air, record
 from tests.outside import wait_until

@@ -7,7 +7,8 @@ from smsqueue.domain import credits
 from smsqueue.domain.credits import BadAmount, LedgerBroken
 from smsqueue.domain.errors import NotEnoughCredits
 from smsqueue.models import Account, Campaign, LedgerEntry, LedgerTransaction, Team, User
-from tests.domain_fixtures import Office, at_once
+from tests.domain_fixtures import Office
+from tests.domain_workers import at_once
 
 
 def grant(office, amount, reason="paid by invoice 7"):

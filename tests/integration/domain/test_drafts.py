@@ -12,7 +12,8 @@ from smsqueue.domain import drafts, reviewing, sheets
 from smsqueue.domain.checking import BadText, Rules
 from smsqueue.domain.errors import BadDraft, NotFound
 from smsqueue.models import Campaign, Recipient, SkippedRow, Upload
-from tests.domain_fixtures import RULES, Office, at_once
+from tests.domain_fixtures import RULES, Office
+from tests.domain_workers import at_once
 
 MIXED = "name,phone\nAnn,201-555-0101\nBob,nonsense\nCyd,(201) 555-0102\n\nDee,+1 201 555 0101\nEve,\n"
 

@@ -11,7 +11,7 @@ from smsqueue.models import Recipient, Status
 from smsqueue.queue import failed
 from smsqueue.queue.models import JobRow
 from smsqueue.queue.registry import Entry
-from tests.domain_fixtures import Scripted
+from tests.domain_workers import Scripted
 from tests.integration.domain.test_closing import in_the_air
 
 

@@ -11,7 +11,8 @@ from smsqueue.domain.campaigns import NotChecked, NothingToSend, OwnerDisabled, 
 from smsqueue.domain.errors import NotEnoughCredits, NotFound
 from smsqueue.models import Campaign, LedgerTransaction, Recipient, Status
 from smsqueue.queue.models import JobRow
-from tests.domain_fixtures import RULES, TERMS, Office, at_once, race
+from tests.domain_fixtures import RULES, TERMS, Office
+from tests.domain_workers import at_once, race
 
 
 def test_confirming_charges_queues_one_job_for_each_slice_and_leaves_the_campaign_pending(office):

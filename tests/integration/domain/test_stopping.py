@@ -14,7 +14,8 @@ from smsqueue.domain.journal import Answer
 from smsqueue.gateways.base import Deferred, Rejected, Sent, Unknown
 from smsqueue.models import Campaign, Status, User
 from smsqueue.queue.models import JobRow
-from tests.domain_fixtures import Held, Office, Scripted, at_once, race
+from tests.domain_fixtures import Office
+from tests.domain_workers import Held, Scripted, at_once, race
 from tests.integration.domain.test_closing import SENDER, in_the_air, record
 from tests.outside import wait_until
 

@@ -10,7 +10,8 @@ from smsqueue.gateways.base import Deferred, Sent
 from smsqueue.models import Campaign, Status
 from smsqueue.queue import events
 from smsqueue.queue.models import JobRow
-from tests.domain_fixtures import Held, Scripted, Working, plain
+from tests.domain_fixtures import plain
+from tests.domain_workers import Held, Scripted, Working
 from tests.outside import wait_until
 
 

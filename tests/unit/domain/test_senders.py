@@ -7,7 +7,7 @@ import pytest
 from smsqueue.domain.journal import Intent
 from smsqueue.domain.senders import NOT_CALLED, Calls, Senders
 from smsqueue.gateways.base import Deferred, Outgoing, Sent, Unknown
-from tests.domain_fixtures import Held, Scripted
+from tests.domain_workers import Held, Scripted
 
 
 def intent(number):
