@@ -16,7 +16,7 @@ from tests.bench.noop_worker import NoopJob
 from tests.bench.stage import Server, Stage
 from tests.outside import ROOT
 
-OURS, REFERENCE, ROUNDS = 20_000, 2_000, 5
+OURS, REFERENCE, ROUNDS = 20_000, 2_000, 3
 
 
 def measure(server: Server) -> dict[str, float]:
