@@ -1,5 +1,6 @@
 """Cancel means stop, and so does a disabled owner: what has not left is credited, what is in the air is recorded."""
 
+import threading
 from uuid import uuid4
 
 import pytest
@@ -225,14 +226,20 @@ def test_a_campaign_that_ends_while_its_owner_is_disabled_does_not_save_the_owne
 
 
 def test_cancel_under_full_load_leaves_nobody_in_between(office, make_crew):
-    gateway = Scripted(lambda outgoing: Sent(outgoing.reference))
+    cancelled = threading.Event()
+
+    def answer(outgoing):
+        assert len(gateway.calls) < 20 or cancelled.wait(20)
+        return Sent(outgoing.reference)
+
+    gateway = Scripted(answer)
     campaign = office.launched(200, slice_rows=50)
-    crews = [make_crew(gateway, SMS_CONCURRENCY="4", SMS_WINDOW="8") for _ in range(2)]
-    working = [crew.start() for crew in crews]
+    working = [make_crew(gateway, SMS_CONCURRENCY="4", SMS_WINDOW="8").start() for _ in range(2)]
     wait_until(lambda: len(gateway.calls) >= 20)
 
     office.cancel(campaign)
     called = len(gateway.calls)
+    cancelled.set()
     for each in working:
         each.ended()
 
