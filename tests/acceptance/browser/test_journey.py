@@ -141,11 +141,13 @@ def look_at_notifications(page: Page) -> None:
     page.get_by_role("link", name="Spring sale").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Spring sale")
     page.locator(".counts").get_by_role("link", name="failed").click()
+    expect(page.get_by_role("heading", name="Recipients: failed")).to_be_visible()
     assert [row[2] for row in table(page)] == ["Failed"] * 3
 
 
 def look_at_the_ledger(page: Page) -> None:
     page.get_by_role("link", name="Balance: 18,002 credits").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Credits")
     rows = [(row[1], row[3]) for row in table(page)]
     returned = [amount for words, amount in rows if words == "Credited back: Spring sale"]
     assert sum(int(amount.replace("+", "")) for amount in returned) == 3
