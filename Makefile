@@ -49,7 +49,7 @@ run: install ## Start everything for trying it out: web, worker and a simulated 
 	@exec $(PY) -m flask sms demo --port $(PORT)
 
 test: install-dev ## Run every test but the drills
-	@exec $(PY) -m pytest $(ARGS)
+	@exec $(PY) -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: install-dev ## Check format, lint, types and import contracts
 	$(RUFF) format --check .
