@@ -4,9 +4,15 @@ import os
 import select
 import signal
 import threading
+import weakref
 from types import FrameType
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+
+
+def _close(pipe: tuple[int, int]) -> None:
+    for end in pipe:
+        os.close(end)
 
 
 class Stops:
@@ -15,8 +21,9 @@ class Stops:
     def __init__(self) -> None:
         self.reason: str | None = None
         self.signals = 0
-        self._read, self._write = os.pipe()
+        self._read, self._write = pipe = os.pipe()
         os.set_blocking(self._write, False)
+        weakref.finalize(self, _close, pipe)
 
     def install(self) -> None:
         """Turn TERM, INT and QUIT into a wish to stop after what is in hand."""
