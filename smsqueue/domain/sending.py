@@ -184,7 +184,7 @@ class SliceRun:
             return None
         if due is None or (ready and self.unreachable < self.senders.concurrency):
             return Snooze(0, self.ends or "more to send")
-        wait = max(0.0, (_aware(due) - self._now()).total_seconds())
+        wait = max(0.0, (due - self._now()).total_seconds())
         return Snooze(wait, self.ends or "the gateway asked to wait")
 
     def _insist(self, use_case: Callable[[Session], T]) -> T:
@@ -207,7 +207,3 @@ class SliceRun:
     def _sender(self) -> Sender:
         held = self.run.claim
         return Sender(self.run.lease.worker_id, held.token, self.senders.gateway.name, self.limits.sender)
-
-
-def _aware(moment: datetime) -> datetime:
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

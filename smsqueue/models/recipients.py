@@ -24,8 +24,6 @@ class State(StrEnum):
     SUPPRESSED = "suppressed"
 
 
-OPEN = (State.QUEUED, State.SENDING)
-"""Still to be sent, or being sent."""
 HELD = (State.QUEUED, State.SENDING, State.UNKNOWN)
 """States whose price lies in the campaign's escrow."""
 ACCEPTED = (State.SENT, State.DELIVERED, State.UNDELIVERED)
