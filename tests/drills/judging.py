@@ -22,7 +22,7 @@ CREDITED = {"failed", "cancelled", "expired", "suppressed"}
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """One worker that was ended or frozen: from just before to when it was so, and which ids it had had until then."""
+    """What was ended or frozen, a worker or the gateway: from just before to when it was so, and whom it hit."""
 
     at: datetime
     until: datetime
