@@ -9,6 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from smsqueue.core.clock import now
 from smsqueue.db import Base, BigId, UtcDateTime
 
+ZERO = sa.text("0")
 LongText = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
 
 
@@ -30,6 +31,12 @@ class JobRow(Base):
     worker_id: Mapped[int | None] = mapped_column(sa.BigInteger)
     claim_token: Mapped[str | None] = mapped_column(sa.String(32))
     last_error: Mapped[str | None] = mapped_column(sa.String(500))
+    exceptions: Mapped[int] = mapped_column(sa.SmallInteger, server_default=ZERO)
+    """How many runs ended by an error of the job's own; deaths and timeouts count in `attempts` only."""
+    unique_key: Mapped[str | None] = mapped_column(sa.String(190), unique=True)
+    """No other job has the same; NULL: there may be any number of them."""
+    unique_waiting: Mapped[bool] = mapped_column(server_default=sa.false())
+    """The key is given up when the job is claimed, not only when it is over."""
 
 
 _free = JobRow.__table__.c.reserved_at.is_(None)
@@ -58,6 +65,10 @@ class FailedJob(Base):
     payload: Mapped[str] = mapped_column(LongText)
     exception: Mapped[str] = mapped_column(LongText)
     failed_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now, index=True)
+    kind: Mapped[str] = mapped_column(sa.String(60), server_default="?")
+    error: Mapped[str] = mapped_column(sa.String(100), server_default="?")
+    """The name of the error's class, to group by."""
+    attempts: Mapped[int] = mapped_column(sa.SmallInteger, server_default=ZERO)
 
 
 class WorkerRow(Base):
@@ -73,6 +84,12 @@ class WorkerRow(Base):
     state: Mapped[str] = mapped_column(sa.String(10), default="running")
     """running, stopped or lost."""
     stop_reason: Mapped[str | None] = mapped_column(sa.String(60))
+    is_paused: Mapped[bool] = mapped_column(server_default=sa.false())
+    """By a signal: it finishes what it holds and takes nothing."""
+    wakeup: Mapped[str] = mapped_column(sa.String(20), server_default="polling")
+    """How it learns of new jobs: listening, watching or polling; degraded: it listens and hears nothing."""
+    threads: Mapped[int] = mapped_column(sa.SmallInteger, server_default="1")
+    memory_mib: Mapped[int] = mapped_column(sa.Integer, server_default=ZERO)
     jobs_done: Mapped[int] = mapped_column(sa.BigInteger, default=0)
     started_at: Mapped[int] = mapped_column(sa.BigInteger)
     heartbeat_at: Mapped[int] = mapped_column(sa.BigInteger)
@@ -80,9 +97,48 @@ class WorkerRow(Base):
 
 
 class ControlRow(Base):
-    """What an operator asked of all workers, e.g. `restart` with the time it was asked."""
+    """What an operator asked of all workers: `restart`, `maintenance`, `pause:*`, `pause:<queue>`."""
 
     __tablename__ = "controls"
 
     name: Mapped[str] = mapped_column(sa.String(80), primary_key=True)
     value: Mapped[int] = mapped_column(sa.BigInteger)
+    """When it was asked."""
+    until: Mapped[int | None] = mapped_column(sa.BigInteger)
+    """When it ends by itself; NULL: when somebody ends it."""
+    reason: Mapped[str] = mapped_column(sa.String(200), server_default="")
+    author: Mapped[str] = mapped_column(sa.String(120), server_default="")
+
+
+class JobStat(Base):
+    """What became of the jobs of one kind in one minute, added up by all workers."""
+
+    __tablename__ = "job_stats"
+
+    minute: Mapped[int] = mapped_column(sa.BigInteger, primary_key=True, autoincrement=False)
+    """Minutes since 1970, UTC."""
+    queue: Mapped[str] = mapped_column(sa.String(60), primary_key=True)
+    kind: Mapped[str] = mapped_column(sa.String(60), primary_key=True)
+    done: Mapped[int] = mapped_column(sa.BigInteger)
+    failed: Mapped[int] = mapped_column(sa.BigInteger)
+    released: Mapped[int] = mapped_column(sa.BigInteger)
+    """Runs after which the job went back: an error with tries left, or put off."""
+    wait_us: Mapped[int] = mapped_column(sa.BigInteger)
+    """From when it could have run to when it was claimed, of all runs together."""
+    wait_max_us: Mapped[int] = mapped_column(sa.BigInteger)
+    run_us: Mapped[int] = mapped_column(sa.BigInteger)
+    run_max_us: Mapped[int] = mapped_column(sa.BigInteger)
+
+
+class QueueDepth(Base):
+    """How full a queue was at one minute, counted by one worker so that no page has to."""
+
+    __tablename__ = "queue_depths"
+
+    minute: Mapped[int] = mapped_column(sa.BigInteger, primary_key=True, autoincrement=False)
+    queue: Mapped[str] = mapped_column(sa.String(60), primary_key=True)
+    waiting: Mapped[int] = mapped_column(sa.BigInteger)
+    delayed: Mapped[int] = mapped_column(sa.BigInteger)
+    reserved: Mapped[int] = mapped_column(sa.BigInteger)
+    oldest_us: Mapped[int] = mapped_column(sa.BigInteger)
+    """How long the oldest ready job had waited."""
