@@ -16,6 +16,9 @@ from smsqueue.queue.registry import Registry, UnknownJob, UnknownVersion, parts_
 
 KIND_LENGTH = 60
 """What the column `jobs.kind` holds."""
+ERROR_LENGTH = 100
+"""What the column `failed_jobs.error` holds."""
+UNKNOWN = "?"
 NO_ID = 2**63 - 1
 """The largest key there could be: no job has it."""
 
@@ -27,12 +30,18 @@ class NoSuchFailedJob(SmsQueueError):
         super().__init__(f"no failed job has the id {wanted}; `flask sms failed` lists them")
 
 
-def fail(session: Session, registry: Registry, held: Claim, reason: str, traceback: str) -> None:
-    """Move the job to `failed_jobs` and tell its hook, all in the caller's transaction. Raises LeaseLost."""
+def fail(
+    session: Session, registry: Registry, held: Claim, reason: str, traceback: str, *, error: str = UNKNOWN
+) -> None:
+    """Move the job to `failed_jobs` and tell its hook, all in the caller's transaction. Raises LeaseLost.
+
+    `error` names the error's class, to group by.
+    """
     mine = sa.delete(jobs).where(jobs.c.id == held.id, jobs.c.claim_token == held.token)
     if not changed(session, mine):
         raise LeaseLost(held.id)
-    session.add(FailedJob(uuid=held.uuid, queue=held.queue, payload=held.payload, exception=traceback))
+    facts = {"kind": held.kind, "error": error[:ERROR_LENGTH], "attempts": held.attempts}
+    session.add(FailedJob(uuid=held.uuid, queue=held.queue, payload=held.payload, exception=traceback, **facts))
     _call(registry, held.payload, "on_failed", session, reason)
 
 
