@@ -1,5 +1,7 @@
 """What became of jobs, by the minute: kept by workers as they go, so that nobody has to count big tables later."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
@@ -7,15 +9,22 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from smsqueue.db import Database, first_line, table_of
+from smsqueue.db import Database, changed, first_line, table_of
 from smsqueue.queue.claim import Claim
-from smsqueue.queue.dispatch import SECOND
+from smsqueue.queue.depths import measure
+from smsqueue.queue.dispatch import SECOND, clock_us
 from smsqueue.queue.events import emit
-from smsqueue.queue.models import JobStat
+from smsqueue.queue.models import JobStat, QueueDepth
 from smsqueue.queue.upsert import upsert
 
 stats = table_of(JobStat)
+samples = table_of(QueueDepth)
 MINUTE = 60 * SECOND
+KEPT_MINUTES = 7 * 24 * 60
+CHUNK_MINUTES = 60
+"""So much of the past is deleted by one transaction."""
+FRESH_MINUTES = 10
+"""An older sample says nothing about now."""
 ENDINGS = ("done", "failed", "released")
 _SUMS = (*ENDINGS, "wait_us", "run_us")
 _PEAKS = ("wait_max_us", "run_max_us")
@@ -89,3 +98,91 @@ def _added(table: sa.Table, given: Any) -> dict[str, Any]:
     sums = {name: table.c[name] + given[name] for name in _SUMS}
     peaks = {name: sa.case((given[name] > table.c[name], given[name]), else_=table.c[name]) for name in _PEAKS}
     return {**sums, **peaks}
+
+
+@dataclass(frozen=True, slots=True)
+class Stat:
+    """One minute's runs of one kind of job in one queue; sums and peaks in microseconds."""
+
+    minute: int
+    queue: str
+    kind: str
+    done: int
+    failed: int
+    released: int
+    wait_us: int
+    wait_max_us: int
+    run_us: int
+    run_max_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """How full a queue was at one minute."""
+
+    minute: int
+    queue: str
+    waiting: int
+    delayed: int
+    reserved: int
+    oldest_us: int
+
+
+def recent(session: Session, minutes: int = 60) -> list[Stat]:
+    """Return what became of jobs in the last `minutes`, this one included, oldest first."""
+    since = clock_us(session) // MINUTE - minutes
+    rows = session.execute(sa.select(stats).where(stats.c.minute > since).order_by(stats.c.minute))
+    return [Stat(*row) for row in rows]
+
+
+def depths(session: Session) -> dict[str, Sample]:
+    """Return the newest sample of each queue, of the last minutes only."""
+    since = clock_us(session) // MINUTE - FRESH_MINUTES
+    rows = session.execute(sa.select(samples).where(samples.c.minute > since).order_by(samples.c.minute))
+    return {row.queue: Sample(*row) for row in rows}
+
+
+def chores(database: Database, queues: Sequence[str]) -> None:
+    """Do once a minute, by whichever worker is first: write down how full the queues are, and forget what is old."""
+    with database.reading() as session:  # counted before writing: SQLite lets one write at a time
+        rows = _sample(session, queues)
+    if rows:
+        database.write(lambda session: session.execute(upsert(session.get_bind().dialect, samples, _replaced), rows))
+        while database.write(_forget_some):
+            pass
+
+
+def _sample(session: Session, queues: Sequence[str]) -> list[dict[str, Any]]:
+    """Look how full the queues are; at nothing when somebody has done so this minute."""
+    now = clock_us(session)
+    minute = now // MINUTE
+    if session.execute(sa.select(samples.c.queue).where(samples.c.minute == minute).limit(1)).first():
+        return []
+    return [
+        {
+            "minute": minute,
+            "queue": name,
+            "waiting": depth.waiting,
+            "delayed": depth.delayed,
+            "reserved": depth.reserved,
+            "oldest_us": 0 if depth.oldest is None else max(0, now - depth.oldest),
+        }
+        for name, depth in sorted(measure(session, queues, now, None).items())
+    ]
+
+
+def _replaced(_table: sa.Table, given: Any) -> dict[str, Any]:
+    return {name: given[name] for name in ("waiting", "delayed", "reserved", "oldest_us")}
+
+
+def _forget_some(session: Session) -> int:
+    """Delete an hour of what is too old, the oldest first; return how much that was."""
+    limit = clock_us(session) // MINUTE - KEPT_MINUTES
+    return sum(_forget_some_of(session, table, limit) for table in (stats, samples))
+
+
+def _forget_some_of(session: Session, table: sa.Table, limit: int) -> int:
+    oldest = session.execute(sa.select(sa.func.min(table.c.minute))).scalar()
+    if oldest is None or oldest >= limit:
+        return 0
+    return changed(session, sa.delete(table).where(table.c.minute < min(limit, oldest + CHUNK_MINUTES)))

@@ -7,7 +7,9 @@ import pytest
 import sqlalchemy as sa
 
 from smsqueue.db import Database, build_engine
-from smsqueue.queue.history import MINUTE, Tally, stats
+from smsqueue.queue.dispatch import clock_us
+from smsqueue.queue.history import MINUTE, Tally, chores, depths, recent, samples, stats
+from tests.integration.queue.kit import Later, Note
 
 
 @dataclass
@@ -87,3 +89,42 @@ def test_threads_share_a_tally(store):
         list(pool.map(note_many, range(4)))
     tally.flush(store)
     assert [row.done for row in rows(store)] == [20_000]
+
+
+def sampled(store):
+    with store.reading() as session:
+        found = session.execute(sa.select(samples).order_by(samples.c.queue))
+        return [(row.queue, row.waiting, row.delayed, row.reserved) for row in found]
+
+
+def test_one_worker_a_minute_writes_down_how_full_the_queues_are(bench):
+    bench.put(Note(), Note(), Later())
+    bench.put(Note(), delay=600, priority=4)
+    bench.put(Note(), priority=-4)
+    bench.let_pass(20)
+    bench.take()
+    chores(bench.store, ["default", "empty"])
+    first = sampled(bench.store)
+    assert first == [("default", 2, 1, 1), ("empty", 0, 0, 0), ("later", 1, 0, 0)]
+    bench.put(Note())
+    chores(bench.store, ["default"])
+    with bench.store.reading() as session:
+        minutes = {row.minute for row in session.execute(sa.select(samples))}
+        newest = depths(session)["default"]
+    assert len(minutes) == 2 or sampled(bench.store) == first  # the clock may have turned
+    assert 20_000_000 <= newest.oldest_us < 60_000_000
+
+
+def test_what_is_older_than_a_week_is_forgotten_in_pieces(store):
+    with store.reading() as session:
+        now = clock_us(session) // MINUTE
+    week = 7 * 24 * 60
+    old = (now - week - 400, now - week - 200, now - week - 3, now - week + 3, now - 5)
+    sums = dict.fromkeys(("done", "failed", "released", "wait_us", "wait_max_us", "run_us", "run_max_us"), 1)
+    made = [{"minute": minute, "queue": "default", "kind": "test.note", **sums} for minute in old]
+    store.write(lambda session: session.execute(sa.insert(stats), made))
+    chores(store, ["default"])
+    assert [row.minute for row in rows(store)] == list(old[3:])
+    with store.reading() as session:
+        assert [stat.minute for stat in recent(session, 60)] == [old[4]]
+        assert [stat.minute for stat in recent(session, 5)] == []
