@@ -13,8 +13,9 @@ from smsqueue.domain.jobs import QUEUES
 from smsqueue.observe import logs
 from smsqueue.queue import control
 from smsqueue.queue.job import Policy
+from smsqueue.queue.link import PIPES, ParentLink
 from smsqueue.queue.stops import Stops
-from smsqueue.queue.supervisor import PIPES, ParentLink, Supervisor
+from smsqueue.queue.supervisor import Supervisor
 from smsqueue.queue.worker import Options, Worker
 
 
@@ -92,8 +93,7 @@ def _child(pipes: str, options: dict[str, object]) -> int:
         build_registry(services, _policy(options)),
         _worker_options(options),
         stops,
-        on_register=link.registered,
-        on_start=link.started,
+        link=link,
         chores=(close_left_open, purge_drafts),
     )
     try:

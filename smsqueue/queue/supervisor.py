@@ -3,12 +3,14 @@
 The parent has one thread and starts workers by exec, never by fork. It opens a connection only for an action.
 """
 
+import math
 import os
 import select
 import subprocess
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
@@ -20,14 +22,13 @@ from smsqueue.queue.claim import Claim
 from smsqueue.queue.control import RESTART_CODE
 from smsqueue.queue.dispatch import jobs
 from smsqueue.queue.events import emit
+from smsqueue.queue.link import PIPES
 from smsqueue.queue.registry import Registry
 from smsqueue.queue.runner import give_up, put_back
 from smsqueue.queue.stops import Stops
 from smsqueue.queue.worker import OUT_OF_MEMORY
 from smsqueue.queue.workers import steady
 
-PIPES = "SMSQUEUE_WORKER_PIPES"
-"""The environment variable by which a worker finds the pipes to its parent."""
 CRASHED = 1
 """A worker that ends like this had an error of its own; one that was never registered cannot start at all."""
 IN_ORDER = (0, OUT_OF_MEMORY, RESTART_CODE)
@@ -51,17 +52,16 @@ class Child:
     lifeline: int
     born: float = field(default_factory=steady)
     worker_id: int | None = None
-    job: tuple[int, str] | None = None
-    """Id and claim token of the job that runs."""
+    running: dict[tuple[int, str], float] = field(default_factory=dict)
+    """Ids and claim tokens of the jobs that run, and when each must be over."""
     has_worked: bool = False
     """It got as far as beginning a job; how often a job may end its worker, its tries say."""
-    deadline: float | None = None
     is_silent: bool = False
     """The worker closed its end: nothing more will come."""
     _rest: bytes = b""
 
     def listen(self) -> None:
-        """Read what the worker wrote: `worker ID`, `job ID TOKEN TIMEOUT` or `idle`."""
+        """Read what the worker wrote, as `ParentLink` says it."""
         heard = os.read(self.said, 65536)
         self.is_silent = not heard
         *lines, self._rest = (self._rest + heard).split(b"\n")
@@ -69,12 +69,19 @@ class Child:
             self._understand(line.decode().split())
 
     def _understand(self, words: list[str]) -> None:
-        self.job = self.deadline = None
-        if words[0] == "worker":
-            self.worker_id = int(words[1])
-        elif words[0] == "job":
-            self.job, self.has_worked = (int(words[1]), words[2]), True
-            self.deadline = steady() + float(words[3]) if float(words[3]) else None
+        match words:
+            case ["worker", number]:
+                self.worker_id = int(number)
+            case ["job", job_id, token, seconds]:
+                self.has_worked = True
+                self.running[int(job_id), token] = steady() + (float(seconds) or math.inf)
+            case ["done", job_id, token]:
+                self.running.pop((int(job_id), token), None)
+
+    @property
+    def deadline(self) -> float:
+        """When the first of its jobs must be over."""
+        return min(self.running.values(), default=math.inf)
 
     def hear_out(self) -> None:
         """Wait for the process to end and read its last words: they may name the job that ended it."""
@@ -131,7 +138,7 @@ class Supervisor:
     def _start(self) -> Child:
         said, says = os.pipe()
         alive, lifeline = os.pipe()
-        environment = {**os.environ, PIPES: f"{says},{alive}"}
+        environment = {**os.environ, PIPES: f"{says},{alive},0"}
         process = subprocess.Popen(self.command, pass_fds=(says, alive), env=environment)  # noqa: S603 - our own command line
         os.close(says)
         os.close(alive)
@@ -147,7 +154,7 @@ class Supervisor:
             self._wait(child, forced)
             if forced and (steady() > forced or self._insists(forced)):
                 child.process.kill()
-            elif child.deadline and steady() > child.deadline:
+            elif steady() > child.deadline:
                 self._end_overdue(child)
         code = child.close()
         if code not in IN_ORDER:
@@ -155,7 +162,7 @@ class Supervisor:
         return code
 
     def _wait(self, child: Child, forced: float | None) -> None:
-        limits = [limit - steady() for limit in (forced, child.deadline) if limit is not None]
+        limits = [limit - steady() for limit in (forced or math.inf, child.deadline)]
         signals = self.stops.fileno()
         pipes = [signals] if child.is_silent else [child.said, signals]
         longest = 0.02 if child.is_silent else 0.5  # a worker falls silent in the moment before it ends
@@ -174,10 +181,11 @@ class Supervisor:
 
     def _end_overdue(self, child: Child) -> None:
         child.process.kill()
-        job = child.job
+        overdue = [job for job, limit in child.running.items() if limit < steady()]
         child.hear_out()
-        if job and job == child.job:  # else it ended in the last moment
-            self._try(lambda: self._record_timeout(*job))
+        for job in overdue:
+            if job in child.running:  # else it ended in the last moment
+                self._try(partial(self._record_timeout, *job))
 
     def _record_timeout(self, job_id: int, token: str) -> None:
         held = self.database.write(lambda session: _find(session, job_id, token))
@@ -192,12 +200,12 @@ class Supervisor:
 
     def _bury(self, child: Child, reason: str) -> None:
         """Free at once what a dead worker held; only the job that ran has spent a try."""
-        worker_id, current = child.worker_id, child.job[0] if child.job else None
+        worker_id, begun = child.worker_id, [job_id for job_id, _ in child.running]
         if worker_id is None:
             return
 
         def bury(session: Session) -> None:
-            unbegun = sa.update(jobs).where(jobs.c.worker_id == worker_id, jobs.c.id != (current or 0))
+            unbegun = sa.update(jobs).where(jobs.c.worker_id == worker_id, jobs.c.id.notin_(begun))
             session.execute(unbegun.values(attempts=jobs.c.attempts - 1))
             workers.bury(session, [worker_id], reason)
 
@@ -225,22 +233,3 @@ def _find(session: Session, job_id: int, token: str) -> Claim | None:
     columns = (jobs.c.id, jobs.c.uuid, jobs.c.queue, jobs.c.kind, jobs.c.payload, jobs.c.attempts, jobs.c.priority)
     row = session.execute(sa.select(*columns).where(jobs.c.id == job_id, jobs.c.claim_token == token)).first()
     return Claim(*row, token=token) if row else None
-
-
-class ParentLink:
-    """The worker's end of the pipes to its parent."""
-
-    def __init__(self, value: str) -> None:
-        self._says, self.lifeline = (int(number) for number in value.split(","))
-
-    def registered(self, worker_id: int) -> None:
-        """Tell the parent who we are."""
-        self._say(f"worker {worker_id}\n")
-
-    def started(self, held: Claim | None, timeout_seconds: float) -> None:
-        """Tell the parent which job begins, or that none runs."""
-        self._say(f"job {held.id} {held.token} {timeout_seconds:g}\n" if held else "idle\n")
-
-    def _say(self, line: str) -> None:
-        with suppress(BrokenPipeError):  # the parent is gone: the lifeline has told the worker to stop
-            os.write(self._says, line.encode())

@@ -15,6 +15,7 @@ from smsqueue.queue import control, workers
 from smsqueue.queue.claim import Claim
 from smsqueue.queue.events import emit
 from smsqueue.queue.lease import Lease
+from smsqueue.queue.link import Link, NoLink
 from smsqueue.queue.memory import resident_mib
 from smsqueue.queue.order import Order
 from smsqueue.queue.registry import Registry
@@ -28,6 +29,7 @@ QUICK_SECONDS = 0.05
 """A batch that took less lets the next one be twice as large."""
 AWAY_SECONDS = 30
 CHORES_SECONDS = 60
+NO_LINK = NoLink()
 OUT_OF_MEMORY = 12
 """The exit code of a worker that grew past its limit, as in Laravel."""
 
@@ -59,8 +61,7 @@ class Ending:
 class Worker:
     """One process that works on jobs.
 
-    `on_register` is told the worker's id, `on_start(claim, timeout)` each job before it runs, None when idle.
-    `chores` are done once a minute.
+    `link` is told who it is and which jobs run; `chores` are done once a minute.
     """
 
     def __init__(
@@ -70,13 +71,12 @@ class Worker:
         options: Options,
         stops: Stops,
         *,
-        on_register: Callable[[int], None] = lambda _worker_id: None,
-        on_start: Callable[[Claim | None, float], None] = lambda _claim, _timeout: None,
+        link: Link = NO_LINK,
         chores: Sequence[Callable[[], None]] = (),
     ) -> None:
         self.database, self.registry, self.options, self.stops = database, registry, options, stops
         self.order = Order(options.queues, options.max_wait)
-        self._on_register, self._on_start, self._chores = on_register, on_start, chores
+        self.link, self._chores = link, chores
         self._limit, self._id = 1, 0
         self._stamp: int | None = None
         self._began = self._chored = steady()
@@ -130,16 +130,17 @@ class Worker:
         while self._in_hand and self.lease and not self.lease.is_lost:
             began = steady()
             held = self._in_hand[0]
-            self._on_start(held, self.registry.policy(held.kind).timeout_seconds)
+            self.link.started(held, self.registry.policy(held.kind))
             if self.runner.run(held):
                 self._finished.append(held)
+            self.link.ended(held)
             self._in_hand.pop(0)
             self._done += 1
             self.lease.jobs_done = self._done
             slow = steady() - began > QUICK_SECONDS
             if self._in_hand and (slow or self.stops.reason or self._is_enough()):
                 self._hand_back()
-        self._on_start(None, 0)
+        self.link.idle()
 
     def _claim(self) -> list[Claim]:
         """Finish what is done and take what is next, in one transaction."""
@@ -240,7 +241,7 @@ class Worker:
         self.lease.jobs_done = self._done
         self.lease.start()
         self.runner = Runner(self.registry, self.database, self.lease, self.stops, self.order)
-        self._on_register(self._id)
+        self.link.registered(self._id)
         emit("worker.started", worker_id=self._id, queues=",".join(self.options.queues))
 
     def _sign_off(self, ending: Ending) -> None:

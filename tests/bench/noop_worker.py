@@ -8,10 +8,11 @@ from pathlib import Path
 from smsqueue.db import Database, build_engine
 from smsqueue.observe import logs
 from smsqueue.queue.job import Job, Policy
+from smsqueue.queue.link import PIPES, ParentLink
 from smsqueue.queue.registry import Registry
 from smsqueue.queue.runner import Run
 from smsqueue.queue.stops import Stops
-from smsqueue.queue.supervisor import PIPES, ParentLink, Supervisor
+from smsqueue.queue.supervisor import Supervisor
 from smsqueue.queue.worker import Options, Worker
 
 
@@ -40,7 +41,7 @@ def main() -> int:
     link = ParentLink(pipes)
     stops.watch(link.lifeline)
     logs.start("text", Path(os.environ["SMS_INSTANCE"]) / "sms.log")
-    worker = Worker(database, registry, Options(["default"]), stops, on_register=link.registered, on_start=link.started)
+    worker = Worker(database, registry, Options(["default"]), stops, link=link)
     return worker.run().code
 
 

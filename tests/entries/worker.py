@@ -15,9 +15,10 @@ from typing import Any
 from smsqueue.db import Database, build_engine
 from smsqueue.queue import control, events
 from smsqueue.queue.job import Job, Policy
+from smsqueue.queue.link import PIPES, ParentLink
 from smsqueue.queue.registry import Registry
 from smsqueue.queue.stops import Stops
-from smsqueue.queue.supervisor import PIPES, ParentLink, Supervisor
+from smsqueue.queue.supervisor import Supervisor
 from smsqueue.queue.worker import Options, Worker
 
 
@@ -104,7 +105,7 @@ def _work(pipes: str, database: Database, registry: Registry, stops: Stops, argu
     )
     if "--broken" in arguments:
         os.kill(os.getpid(), signal.SIGKILL)
-    worker = Worker(database, registry, options, stops, on_register=link.registered, on_start=link.started)
+    worker = Worker(database, registry, options, stops, link=link)
     return worker.run().code
 
 
