@@ -1,0 +1,120 @@
+"""Why a campaign does not move, in words: its own state, the jobs that carry it, and what its recipients wait for."""
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from smsqueue.db import table_of
+from smsqueue.domain.jobs import CheckRowsJob, SendBulkSmsJob, SendSingleSmsJob
+from smsqueue.models import Campaign, Recipient, State, Status
+from smsqueue.queue.dispatch import jobs
+from smsqueue.queue.explain import Answer, Reason, Scene, given_up, reasons, when
+from smsqueue.queue.models import FailedJob
+
+recipients = table_of(Recipient)
+ENDED = (Status.COMPLETED, Status.FAILED, Status.CANCELLED)
+KINDS = (SendSingleSmsJob.kind, SendBulkSmsJob.kind, CheckRowsJob.kind)
+SHOWN = 5
+"""So many of a campaign's jobs are looked at one by one; others wait for the same."""
+MOST_JOBS = 1000
+
+
+def explain(session: Session, uuid: UUID, kinds: Collection[str]) -> Answer | None:
+    """Say why a campaign does not move; None when there is no such campaign. `kinds` have a handler."""
+    campaign = session.scalars(sa.select(Campaign).where(Campaign.uuid == uuid)).first()
+    if campaign is None:
+        return None
+    carried = _jobs(session, campaign)
+    scene = Scene.look(session)
+    if campaign.status == Status.DRAFT:
+        found = [*_draft(campaign), *_carried(scene, carried, kinds)]
+    elif campaign.finished_at:
+        found = [*_ended(campaign), *_given_up(session, campaign)]
+    else:
+        found = [
+            _open(campaign, carried),
+            *_carried(scene, carried, kinds),
+            *_put_off(scene, campaign),
+            *_given_up(session, campaign),
+        ]
+    return Answer(f"Campaign {campaign.uuid}: {campaign.status}", tuple(found))
+
+
+def _jobs(session: Session, campaign: Campaign) -> Sequence[Any]:
+    """Find the jobs of a campaign; their ids are in payloads only, so this reads through the waiting jobs once."""
+    mine = sa.or_(*(_is_of(jobs.c.payload, campaign, ending) for ending in ",}"))
+    statement = sa.select(jobs).where(jobs.c.kind.in_(KINDS), mine)
+    held_first = (jobs.c.reserved_at.is_(None), jobs.c.priority, jobs.c.available_at, jobs.c.id)
+    return session.execute(statement.order_by(*held_first).limit(MOST_JOBS)).all()
+
+
+def _is_of(payload: sa.ColumnElement[str], campaign: Campaign, ending: str) -> sa.ColumnElement[bool]:
+    return payload.contains(f'"data": {{"campaign_id": {campaign.id}{ending}', autoescape=True)
+
+
+def _draft(campaign: Campaign) -> Iterator[Reason]:
+    if campaign.checked_at is None and campaign.upload_id is not None:
+        yield Reason(
+            f"A draft whose list is being checked: {campaign.checked_rows:,} of {campaign.rows:,} rows are",
+            since=campaign.created_at,
+        )
+    else:
+        yield Reason("A draft: nobody has confirmed it, so nothing is charged or sent", since=campaign.created_at)
+
+
+def _ended(campaign: Campaign) -> Iterator[Reason]:
+    counts = ", ".join(f"{number:,} {state}" for state, number in campaign.counts.items() if number)
+    why = f": {campaign.error}" if campaign.error else ""
+    yield Reason(f"It has ended ({counts or 'no recipient'}){why}", since=campaign.finished_at)
+    if campaign.unknown:
+        yield Reason(f"{campaign.unknown:,} are unknown: nobody can tell, so they are not sent again by themselves")
+
+
+def _open(campaign: Campaign, carried: Sequence[Any]) -> Reason:
+    """Say what is open, and in how many jobs."""
+    since = campaign.started_at or campaign.confirmed_at
+    left = campaign.queued + campaign.sending
+    if not left:
+        return Reason("Nothing is left to send: a worker closes it within a minute", since, command="flask sms work")
+    states = f"{campaign.queued:,} wait, {campaign.sending:,} are being sent"
+    open_rows = f"{left:,} of {campaign.total:,} recipients are open ({states})"
+    if not carried:
+        return Reason(f"{open_rows}, and no job is left that would send them", since)
+    many = f"{MOST_JOBS:,} jobs or more" if len(carried) == MOST_JOBS else _count(len(carried), "job")
+    held = sum(job.worker_id is not None for job in carried)
+    return Reason(f"{open_rows} in {many}, of which workers hold {held:,}", since)
+
+
+def _carried(scene: Scene, carried: Sequence[Any], kinds: Collection[str]) -> Iterator[Reason]:
+    """Say of what holds up the jobs; the same sentence once."""
+    told: dict[str, Reason] = {}
+    first_waiting = [job for job in carried if job.worker_id is None][:SHOWN]
+    for job in (*[job for job in carried if job.worker_id is not None][:SHOWN], *first_waiting):
+        for reason in reasons(scene, job, kinds):
+            told.setdefault(reason.sentence, reason)
+    yield from told.values()
+
+
+def _put_off(scene: Scene, campaign: Campaign) -> Iterator[Reason]:
+    """Say how many recipients were refused for now, until when and why."""
+    columns = (sa.func.count(), sa.func.min(recipients.c.not_before), sa.func.max(recipients.c.error))
+    mine = (recipients.c.campaign_id == campaign.id, recipients.c.state == State.QUEUED)
+    late = sa.select(*columns).where(*mine, recipients.c.not_before > when(scene.now))
+    count, until, error = scene.session.execute(late).one()
+    if count:
+        sentence = f"{_count(count, 'recipient')} put off, the first until {until:%H:%M:%S}: {error}"
+        yield Reason(sentence, until=until)
+
+
+def _given_up(session: Session, campaign: Campaign) -> Iterator[Reason]:
+    mine = sa.or_(*(_is_of(sa.type_coerce(FailedJob.payload, sa.Text), campaign, ending) for ending in ",}"))
+    found = session.scalars(sa.select(FailedJob).where(mine).order_by(FailedJob.id).limit(SHOWN))
+    for failed in found:
+        yield given_up(failed)
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"

@@ -1,0 +1,156 @@
+"""Why a campaign does not move: every sentence, in the state that it speaks of."""
+
+from uuid import uuid4
+
+import pytest
+import sqlalchemy as sa
+
+from smsqueue.domain import explaining
+from smsqueue.domain.jobs import QUEUES
+from smsqueue.gateways.base import Deferred, Sent, Unknown
+from smsqueue.models import Campaign
+from smsqueue.queue import claim, failed, workers
+from smsqueue.queue.models import FailedJob, JobRow
+from tests.domain_workers import Held, Scripted
+from tests.outside import wait_until
+
+KINDS = ("sms.send-single", "sms.send-bulk", "sms.check-rows", "mail.notice")
+
+
+@pytest.fixture
+def ask(store):
+    """Ask why a campaign does not move; the sentences."""
+
+    def ask(campaign):
+        with store.reading() as session:
+            answer = explaining.explain(session, campaign.uuid, KINDS)
+        return [reason.sentence for reason in answer.reasons]
+
+    return ask
+
+
+@pytest.fixture
+def working(store):
+    """A worker that listens on all queues."""
+    return store.write(lambda session: workers.register(session, QUEUES, 60))
+
+
+def test_no_such_campaign(store):
+    with store.reading() as session:
+        assert explaining.explain(session, uuid4(), KINDS) is None
+
+
+def test_draft_that_nobody_has_confirmed(office, ask):
+    assert ask(office.draft(2)) == ["A draft: nobody has confirmed it, so nothing is charged or sent"]
+
+
+def test_draft_whose_rows_are_being_checked(office, ask):
+    draft = office.draft(2)
+    half = sa.update(Campaign).where(Campaign.id == draft.id).values(checked_at=None, checked_rows=1)
+    office.execute(half)
+    assert ask(draft) == ["A draft whose list is being checked: 1 of 2 rows are"]
+
+
+def test_campaign_that_waits_for_a_worker(office, ask):
+    campaign = office.launched(3, slice_rows=1)
+    assert ask(campaign) == [
+        "3 of 3 recipients are open (3 wait, 0 are being sent) in 3 jobs, of which workers hold 0",
+        "No worker listens on queue sms",
+    ]
+
+
+def test_only_the_campaigns_own_jobs_are_spoken_of(office, ask):
+    """Ids that begin alike, and mails, are not its jobs."""
+    campaigns = [office.launched(1) for _ in range(11)]
+    single = office.launch(office.single())
+    assert all("in 1 job, of" in ask(campaign)[0] for campaign in (*campaigns, single))
+
+
+def test_campaign_whose_slices_workers_hold(office, store, ask, working):
+    campaign = office.launched(3, slice_rows=1)
+    store.write(lambda s: claim.claim(s, working, "sms", 2))
+    first, *others = ask(campaign)
+    assert first == "3 of 3 recipients are open (3 wait, 0 are being sent) in 3 jobs, of which workers hold 2"
+    assert others[0].startswith(f"Held by worker {working} (")
+    assert others[-1].startswith("Next in line: 1 worker, busy with 2 jobs")
+
+
+def test_campaign_whose_calls_are_open(office, make_crew, ask):
+    campaign, gateway = office.launched(2), Held()
+    working = make_crew(gateway).start()
+    wait_until(lambda: len(gateway.calls) == 2)
+    first, second = ask(campaign)
+    gateway.let_go()
+    working.ended()
+    assert first.startswith("2 of 2 recipients are open (0 wait, 2 are being sent) in 1 job, of which workers hold 1")
+    assert second.startswith("Held by worker ")
+
+
+def test_campaign_whose_gateway_cannot_be_reached(office, make_crew, ask):
+    campaign = office.launched(2)
+    make_crew(Scripted(lambda _: Deferred(30, "unreachable", "nobody answers")), SMS_CONCURRENCY="2").drain()
+    _, put_off, _, refused = ask(campaign)
+    assert put_off.startswith("Put off until ")
+    assert put_off.endswith(": the gateway cannot be reached")
+    assert refused.startswith("2 recipients put off, the first until ")
+    assert refused.endswith(": nobody answers")
+
+
+def test_campaign_that_gave_up_a_slice(office, store, make_crew, ask, working):
+    campaign = office.launched(2, slice_rows=1)
+    (held,) = store.write(lambda s: claim.claim(s, working, "sms", 1))
+    crew, trace = make_crew(Scripted()), "Traceback\nOSError: disk"
+    store.write(lambda s: failed.fail(s, crew.registry, held, "OSError: disk", trace))
+    *_, given_up = ask(campaign)
+    assert given_up.startswith("Given up at ")
+    assert given_up.endswith(": OSError: disk")
+    (row,) = office.failed_jobs()
+    with store.reading() as session:
+        answer = explaining.explain(session, campaign.uuid, KINDS)
+    assert answer.reasons[-1].command == f"flask sms retry-failed {row.uuid}"
+    crew.drain()
+    ended, again = ask(campaign)
+    assert ended.startswith("It has ended (1 sent, 1 failed): A part of the campaign was given up")
+    assert again == given_up
+
+
+def test_campaign_whose_jobs_are_gone(office, ask):
+    """Somebody deleted rows by hand."""
+    campaign = office.launched(2)
+    office.execute(sa.delete(JobRow))
+    only = "2 of 2 recipients are open (2 wait, 0 are being sent), and no job is left that would send them"
+    assert ask(campaign) == [only]
+
+
+def test_campaign_that_only_has_to_be_closed(office, ask):
+    campaign = office.launched(1)
+    office.is_tampered = True
+    office.execute(sa.update(Campaign).values(queued=0))
+    assert ask(campaign)[0] == "Nothing is left to send: a worker closes it within a minute"
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentences"),
+    [
+        (lambda _: Sent("ok"), ["It has ended (1 sent)"]),
+        (
+            lambda _: Unknown("no answer"),
+            [
+                "It has ended (1 unknown)",
+                "1 are unknown: nobody can tell, so they are not sent again by themselves",
+            ],
+        ),
+    ],
+    ids=["sent", "unknown"],
+)
+def test_campaign_that_has_ended(office, make_crew, ask, answer, sentences):
+    campaign = office.launched(1)
+    make_crew(Scripted(answer)).drain()
+    assert ask(campaign) == sentences
+
+
+def test_campaign_that_was_cancelled(office, ask):
+    campaign = office.launched(1)
+    office.cancel(campaign)
+    assert ask(campaign) == ["It has ended (1 cancelled): Cancelled before it was sent."]
+    assert office.rows(FailedJob) == []
