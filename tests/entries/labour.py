@@ -1,5 +1,7 @@
 """Jobs that leave a row behind each time they are done, in a table that belongs to the tests."""
 
+import os
+import signal
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -71,10 +73,24 @@ class Hesitant(Task):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Deadly(Task):
+    """It kills its worker at every try."""
+
+    kind, policy = "test.deadly", Policy(tries=3)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Idle(Task):
     """It does nothing and leaves nothing; its end is a commit of its own."""
 
     kind = "test.idle"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Brief(Task):
+    """It does nothing and leaves nothing, and may be repeated."""
+
+    kind, policy = "test.brief", Policy(tries=5, repeatable=True)
 
 
 def note(session: Session, job: Task, run: Run, what: str = "done") -> None:
@@ -127,13 +143,22 @@ def _hesitant(job: Task, run: Run) -> Snooze | None:
     return _plain(job, run)
 
 
+def _deadly(_job: Task, _run: Run) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def _idle(job: Task, _run: Run) -> None:
     if job.seconds:
         time.sleep(job.seconds)
 
 
-def registry() -> Registry:
-    """Build the registry of all these jobs."""
+def of_version(job_class: type[Task], version: int) -> type[Task]:
+    """Return the class as another release of the program has it."""
+    return job_class if version == job_class.version else type(job_class.__name__, (job_class,), {"version": version})
+
+
+def registry(*, version: int = 1) -> Registry:
+    """Build the registry of all these jobs, as a program knows them that understands only this version."""
     found = Registry()
     handlers: dict[type[Task], Any] = {
         Task: _plain,
@@ -141,10 +166,12 @@ def registry() -> Registry:
         Safe: _safe,
         Stumbling: _stumbling,
         Hesitant: _hesitant,
+        Deadly: _deadly,
         Idle: _idle,
+        Brief: _idle,
     }
     for job_class, handler in handlers.items():
-        found.register(job_class, handler)
+        found.register(of_version(job_class, version), handler)
     found.register(Hopeless, _hopeless, on_failed=_give_up)
     return found
 

@@ -19,6 +19,7 @@ from smsqueue.queue.link import PIPES, ParentLink
 from smsqueue.queue.registry import Registry
 from smsqueue.queue.stops import Stops
 from smsqueue.queue.supervisor import Supervisor
+from smsqueue.queue.systemd import Systemd
 from smsqueue.queue.worker import Options, Worker
 
 
@@ -87,8 +88,15 @@ def main(arguments: list[str]) -> int:
     command = [sys.executable, "-m", "tests.entries.worker", *arguments]
     is_once = "--once" in arguments
     grace = float(os.environ.get("TEST_GRACE", "20"))
-    code = Supervisor(command, database, registry, grace=grace, stops=stops, is_once=is_once).run()
-    return 0 if code == control.RESTART_CODE else code
+    systemd = Systemd.from_environment(os.environ)
+    count = int(os.environ.get("TEST_WORKERS", "1"))
+    supervisor = Supervisor(
+        command, database, registry, grace=grace, stops=stops, count=count, is_once=is_once, systemd=systemd
+    )
+    code = supervisor.run()
+    if code == control.RESTART_CODE:
+        os.execv(sys.executable, command)
+    return code
 
 
 def _work(pipes: str, database: Database, registry: Registry, stops: Stops, arguments: list[str]) -> int:
