@@ -1,6 +1,7 @@
 """What operators ask of all workers, as rows: a cache that not everybody shares would break it silently."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -8,7 +9,9 @@ from sqlalchemy.orm import Session
 from smsqueue.db import changed, table_of
 from smsqueue.queue.dialects import now_us
 from smsqueue.queue.dispatch import SECOND, clock_us
+from smsqueue.queue.events import emit_once_committed
 from smsqueue.queue.models import ControlRow
+from smsqueue.queue.upsert import upsert
 
 controls = table_of(ControlRow)
 RESTART = "restart"
@@ -30,6 +33,11 @@ class Control:
     reason: str
     author: str
 
+    @property
+    def queue(self) -> str:
+        """Return the queue that a pause is of, `*` for all; nothing for what is no pause."""
+        return self.name.removeprefix(PAUSE) if self.name.startswith(PAUSE) else ""
+
 
 @dataclass(frozen=True, slots=True)
 class Controls:
@@ -48,7 +56,8 @@ class Controls:
 
 def read(session: Session) -> Controls:
     """Read all wishes that hold, by the database's clock."""
-    valid = sa.or_(controls.c.until.is_(None), controls.c.until > now_us())
+    ours = sa.or_(controls.c.name.in_((RESTART, MAINTENANCE)), controls.c.name.startswith(PAUSE))
+    valid = sa.and_(ours, sa.or_(controls.c.until.is_(None), controls.c.until > now_us()))
     columns = (controls.c.name, controls.c.value, controls.c.until, controls.c.reason, controls.c.author)
     rows = session.execute(sa.select(*columns).where(valid).order_by(controls.c.name)).all()
     found = {row.name: Control(*row) for row in rows}
@@ -60,6 +69,7 @@ def read(session: Session) -> Controls:
 def request_restart(session: Session, *, reason: str = "", author: str = "") -> int:
     """Ask every worker to finish what it has in hand and start anew (with new code); return the stamp of it."""
     _write(session, RESTART, None, reason, author)
+    emit_once_committed(session, "workers.restarting", author=author, reason=reason)
     return restart_stamp(session)
 
 
@@ -73,27 +83,38 @@ def pause(
 ) -> None:
     """Let no worker claim from `queue` (or any) for `seconds`, or until `resume`; what runs is finished."""
     _write(session, f"{PAUSE}{queue}", seconds, reason, author)
+    emit_once_committed(session, "queue.paused", queue=queue, seconds=seconds, author=author, reason=reason)
 
 
-def resume(session: Session, queue: str = EVERY) -> int:
+def resume(session: Session, queue: str = EVERY, *, author: str = "") -> int:
     """End the pause of `queue`; for all queues, every pause. Return how many pauses that were."""
     name = controls.c.name.startswith(PAUSE) if queue == EVERY else controls.c.name == f"{PAUSE}{queue}"
-    return changed(session, sa.delete(controls).where(name))
+    ended = changed(session, sa.delete(controls).where(name))
+    if ended:
+        emit_once_committed(session, "queue.resumed", queue=queue, author=author)
+    return ended
 
 
 def begin_maintenance(session: Session, *, seconds: float | None = None, reason: str = "", author: str = "") -> None:
     """Let workers claim nothing (unless started with --force) and pages answer that the service is being worked on."""
     _write(session, MAINTENANCE, seconds, reason, author)
+    emit_once_committed(session, "maintenance.began", seconds=seconds, author=author, reason=reason)
 
 
-def end_maintenance(session: Session) -> bool:
+def end_maintenance(session: Session, *, author: str = "") -> bool:
     """Go back to normal; say whether there was anything to end."""
-    return bool(changed(session, sa.delete(controls).where(controls.c.name == MAINTENANCE)))
+    if not changed(session, sa.delete(controls).where(controls.c.name == MAINTENANCE)):
+        return False
+    emit_once_committed(session, "maintenance.ended", author=author)
+    return True
 
 
 def _write(session: Session, name: str, seconds: float | None, reason: str, author: str) -> None:
     now = clock_us(session)
     until = None if seconds is None else now + round(seconds * SECOND)
-    values = {"value": now, "until": until, "reason": reason[:200], "author": author[:120]}
-    if not changed(session, sa.update(controls).where(controls.c.name == name).values(values)):
-        session.execute(sa.insert(controls).values(name=name, **values))
+    row = {"name": name, "value": now, "until": until, "reason": reason[:200], "author": author[:120]}
+    session.execute(upsert(session.get_bind().dialect, controls, _replaced), row)
+
+
+def _replaced(_table: sa.Table, given: Any) -> dict[str, Any]:
+    return {name: given[name] for name in ("value", "until", "reason", "author")}

@@ -15,7 +15,7 @@ ENOUGH = 10_000
 FEW = 100
 """A queue with more priorities than this is counted by the most urgent of them."""
 _is_free = jobs.c.reserved_at.is_(None)
-_queue, _now = sa.bindparam("queue"), sa.bindparam("now")
+_queue, _now = sa.bindparam("queue", type_=sa.String), sa.bindparam("now", type_=sa.BigInteger)
 _priority = sa.bindparam("priority", type_=sa.Integer)  # below the smallest of them there must be one
 _here = (jobs.c.queue == _queue, jobs.c.priority == _priority, _is_free)
 _is_due = jobs.c.available_at <= _now
@@ -40,14 +40,28 @@ class Depth:
     inexact: tuple[str, ...] = ()
 
 
-def measure(session: Session, queues: Sequence[str], now: int, limit: int | None = ENOUGH) -> dict[str, Depth]:
-    """Count the jobs of these queues and of any other that holds some: `limit` at most of each sort, None for all."""
+def measure(session: Session, queues: Sequence[str], now: int, limit: int = ENOUGH) -> dict[str, Depth]:
+    """Count the jobs of these queues and of any other that holds some: `limit` at most of each sort."""
     reserved = _reserved(session, limit)
     others = {*reserved, *_jump(session, _next_queue, {"queue": ""}, "queue")} - set(queues)
     found = {name: _free_ones(session, name, now, limit) for name in (*queues, *sorted(others))}
     for name, number in reserved.items():
         found[name].reserved = number
     return {name: _capped(depth, limit) for name, depth in found.items()}
+
+
+def count_all(session: Session, depths: dict[str, Depth], now: int) -> None:
+    """Put exact numbers in place of those that only say "at least", by reading the whole index."""
+    # MySQL's index holds the held ones, too; to look at each row whether it is one would cost ten times as much.
+    has_held = session.get_bind().dialect.name in ("mysql", "mariadb")
+    due = sa.func.sum(sa.case((jobs.c.available_at <= now, 1), else_=0))
+    counts = sa.select(jobs.c.queue, due.label("due"), sa.func.count().label("all")).group_by(jobs.c.queue)
+    for row in session.execute(counts if has_held else counts.where(_is_free)):
+        depth = depths.setdefault(row.queue, Depth())
+        depth.waiting = max(0, int(row.due) - (depth.reserved if has_held else 0))
+        depth.delayed = int(row.all) - int(row.due)
+    for depth in depths.values():
+        depth.inexact = tuple(name for name in depth.inexact if name == "reserved")
 
 
 def failures(session: Session, limit: int = ENOUGH) -> dict[str, int]:
@@ -62,9 +76,10 @@ def _jump(session: Session, statement: sa.Select[Any], place: dict[str, Any], na
         place = {**place, name: following}
 
 
-def _reserved(session: Session, limit: int | None) -> dict[str, int]:
-    held = sa.select(jobs.c.queue).where(jobs.c.worker_id.isnot(None)).limit(_more_than(limit)).subquery()
-    return _by_queue(session, held)
+def _reserved(session: Session, limit: int) -> dict[str, int]:
+    # In the order of the index: else PostgreSQL may look for the few of them in the whole table.
+    held = sa.select(jobs.c.queue).where(jobs.c.worker_id.isnot(None)).order_by(jobs.c.worker_id).limit(limit + 1)
+    return _by_queue(session, held.subquery())
 
 
 def _by_queue(session: Session, rows: sa.Subquery) -> dict[str, int]:
@@ -72,7 +87,7 @@ def _by_queue(session: Session, rows: sa.Subquery) -> dict[str, int]:
     return {row[0]: row[1] for row in session.execute(counts)}
 
 
-def _free_ones(session: Session, queue: str, now: int, limit: int | None) -> Depth:
+def _free_ones(session: Session, queue: str, now: int, limit: int) -> Depth:
     depth = Depth()
     lowest = {"queue": queue, "priority": -(2**15) - 1}
     for seen, priority in enumerate(_jump(session, _next_priority, lowest, "priority")):
@@ -87,25 +102,19 @@ def _free_ones(session: Session, queue: str, now: int, limit: int | None) -> Dep
     return depth
 
 
-def _counts(limit: int | None) -> sa.Select[Any]:
+def _counts(limit: int) -> sa.Select[Any]:
+    in_order = sa.select(jobs.c.available_at).where(*_here).order_by(jobs.c.available_at)  # of the index, as above
     due, later = (
-        sa.select(sa.func.count())
-        .select_from(sa.select(jobs.c.id).where(*_here, condition).limit(_more_than(limit)).subquery())
-        .scalar_subquery()
+        sa.select(sa.func.count()).select_from(in_order.where(condition).limit(limit + 1).subquery()).scalar_subquery()
         for condition in (_is_due, jobs.c.available_at > _now)
     )
-    oldest = sa.select(jobs.c.available_at).where(*_here, _is_due).order_by(jobs.c.available_at).limit(1)
+    oldest = in_order.where(_is_due).limit(1)
     return sa.select(due.label("waiting"), later.label("delayed"), oldest.scalar_subquery().label("oldest"))
 
 
-def _more_than(limit: int | None) -> int | None:
-    return None if limit is None else limit + 1
-
-
-def _capped(depth: Depth, limit: int | None) -> Depth:
-    if limit is not None:
-        for name in ("waiting", "delayed", "reserved"):
-            if getattr(depth, name) > limit:
-                setattr(depth, name, limit)
-                depth.inexact = (*depth.inexact, name)
+def _capped(depth: Depth, limit: int) -> Depth:
+    for name in ("waiting", "delayed", "reserved"):
+        if getattr(depth, name) > limit:
+            setattr(depth, name, limit)
+            depth.inexact = (*depth.inexact, name)
     return depth

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from smsqueue.db import Database, changed, first_line, table_of
 from smsqueue.queue.claim import Claim
-from smsqueue.queue.depths import measure
+from smsqueue.queue.depths import ENOUGH, count_all, measure
 from smsqueue.queue.dispatch import SECOND, clock_us
 from smsqueue.queue.events import emit
 from smsqueue.queue.models import JobStat, QueueDepth
@@ -142,22 +142,28 @@ def depths(session: Session) -> dict[str, Sample]:
     return {row.queue: Sample(*row) for row in rows}
 
 
-def chores(database: Database, queues: Sequence[str]) -> None:
-    """Do once a minute, by whichever worker is first: write down how full the queues are, and forget what is old."""
+def chores(database: Database, queues: Sequence[str], *, limit: int = ENOUGH) -> None:
+    """Do once a minute, by whichever worker is first: write down how full the queues are, and forget what is old.
+
+    A queue with more than `limit` jobs of a sort is counted in one go with the others that are full.
+    """
     with database.reading() as session:  # counted before writing: SQLite lets one write at a time
-        rows = _sample(session, queues)
+        rows = _sample(session, queues, limit)
     if rows:
         database.write(lambda session: session.execute(upsert(session.get_bind().dialect, samples, _replaced), rows))
         while database.write(_forget_some):
             pass
 
 
-def _sample(session: Session, queues: Sequence[str]) -> list[dict[str, Any]]:
+def _sample(session: Session, queues: Sequence[str], limit: int) -> list[dict[str, Any]]:
     """Look how full the queues are; at nothing when somebody has done so this minute."""
     now = clock_us(session)
     minute = now // MINUTE
     if session.execute(sa.select(samples.c.queue).where(samples.c.minute == minute).limit(1)).first():
         return []
+    found = measure(session, queues, now, limit)
+    if any(depth.inexact for depth in found.values()):
+        count_all(session, found, now)
     return [
         {
             "minute": minute,
@@ -167,7 +173,7 @@ def _sample(session: Session, queues: Sequence[str]) -> list[dict[str, Any]]:
             "reserved": depth.reserved,
             "oldest_us": 0 if depth.oldest is None else max(0, now - depth.oldest),
         }
-        for name, depth in sorted(measure(session, queues, now, None).items())
+        for name, depth in sorted(found.items())
     ]
 
 

@@ -1,4 +1,4 @@
-"""What the queues look like now: one snapshot for the page, the command and JSON."""
+"""What the queues look like now: one snapshot for the page, the command and JSON. It reads indexes, up to a limit."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -8,8 +8,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from smsqueue.queue.dispatch import SECOND, clock_us, jobs
-from smsqueue.queue.models import FailedJob
+from smsqueue.queue import control, history
+from smsqueue.queue.control import Control, Controls
+from smsqueue.queue.depths import ENOUGH, Depth, failures, measure
+from smsqueue.queue.dialects import now_us
+from smsqueue.queue.dispatch import SECOND, clock_us
+from smsqueue.queue.history import MINUTE, Sample
 from smsqueue.queue.workers import workers
 
 SLOW_SECONDS = 300
@@ -18,15 +22,47 @@ SHOWN_SECONDS = 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
+class Wish:
+    """A pause (`queue` "*" for all) or the maintenance mode: who asked for it, when, for how long and why."""
+
+    queue: str
+    since: datetime
+    until: datetime | None
+    author: str
+    reason: str
+
+    def words(self) -> str:
+        """Say it in a line: `by ana since 14:02 until 14:32 UTC: new tariff`."""
+        who = f"by {self.author} " if self.author else ""
+        until = f" until {_clock(self.until)}" if self.until else ""
+        why = f": {self.reason}" if self.reason else ""
+        return f"{who}since {_clock(self.since)}{until} UTC{why}"
+
+
+@dataclass(frozen=True, slots=True)
 class QueueLine:
-    """One queue. `waiting` could run now, `delayed` later, `reserved` runs."""
+    """One queue. `waiting` could run now, `delayed` later, `reserved` runs.
+
+    The numbers named in `inexact` are those of `counted_at`; where that is None, there are at least so many.
+    """
 
     name: str
-    waiting: int
-    delayed: int
-    reserved: int
-    failed: int
-    oldest_wait_seconds: float | None
+    waiting: int = 0
+    delayed: int = 0
+    reserved: int = 0
+    failed: int = 0
+    oldest_wait_seconds: float | None = None
+    inexact: tuple[str, ...] = ()
+    counted_at: datetime | None = None
+    pause: Wish | None = None
+
+    def said(self, name: str) -> str:
+        """Write one of the numbers: `1,200`, `10,000+`, or `1,000,000 at 14:02` for what was counted then."""
+        number = f"{getattr(self, name):,}"
+        if name not in self.inexact:
+            return number
+        at = None if name == "failed" else self.counted_at
+        return f"{number} at {at:%H:%M}" if at else f"{number}+"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +78,10 @@ class WorkerLine:
     started_at: datetime
     heartbeat_age_seconds: float
     jobs_done: int
+    is_paused: bool
+    wakeup: str
+    threads: int
+    memory_mib: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,49 +93,75 @@ class QueueStatus:
     advice: str | None
     queues: list[QueueLine]
     workers: list[WorkerLine]
+    pauses: list[Wish]
+    maintenance: Wish | None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the status for JSON; times as ISO 8601."""
-        content = asdict(self)
-        for line in content["workers"]:
-            line["started_at"] = line["started_at"].isoformat()
+        content: dict[str, Any] = _plain(asdict(self))
+        for line in content["queues"]:
+            line["exact"] = not line["inexact"]
         return content
 
 
-def status(session: Session, queues: Sequence[str]) -> QueueStatus:
-    """Look at the queues named, any other that holds jobs, and the workers."""
+@dataclass(frozen=True, slots=True)
+class Hindrance:
+    """Why nothing of a queue is begun: `maintenance` or `paused`, and by whom, or that `nobody` serves it."""
+
+    kind: str
+    wish: Wish | None = None
+
+
+def status(session: Session, queues: Sequence[str], *, limit: int = ENOUGH) -> QueueStatus:
+    """Look at the queues named, any other that holds jobs, and the workers; count up to `limit` jobs of a sort."""
     now = clock_us(session)
-    lines = _queue_lines(session, queues, now)
+    wishes = control.read(session)
+    lines = _queue_lines(session, queues, now, limit, wishes)
     crew = _worker_lines(session, now)
-    healthy, headline, advice = _verdict(lines, crew)
-    return QueueStatus(healthy, headline, advice, lines, crew)
+    pauses = [_wish(each) for each in wishes.pauses]
+    maintenance = _wish(wishes.maintenance) if wishes.maintenance else None
+    return QueueStatus(*_verdict(lines, crew, maintenance), lines, crew, pauses, maintenance)
 
 
-def _queue_lines(session: Session, queues: Sequence[str], now: int) -> list[QueueLine]:
-    free = jobs.c.reserved_at.is_(None)
-    is_ready = sa.and_(free, jobs.c.available_at <= now)
-    counts = (
-        _count(is_ready).label("waiting"),
-        _count(sa.and_(free, jobs.c.available_at > now)).label("delayed"),
-        _count(jobs.c.reserved_at.isnot(None)).label("reserved"),
-        sa.func.min(sa.case((is_ready, jobs.c.available_at))).label("oldest"),
-    )
-    found = {row.queue: row for row in session.execute(sa.select(jobs.c.queue, *counts).group_by(jobs.c.queue))}
-    failures = sa.select(FailedJob.queue, sa.func.count()).group_by(FailedJob.queue)
-    failed = {row[0]: row[1] for row in session.execute(failures)}
-    names = [*queues, *sorted((set(found) | set(failed)) - set(queues))]
-    return [_queue_line(name, found.get(name), failed.get(name, 0), now) for name in names]
+def hindrance(session: Session, queue: str) -> Hindrance | None:
+    """Say why no worker takes jobs of `queue`; None when one does. Two small queries: polls ask this."""
+    wishes = control.read(session)
+    if wishes.maintenance:
+        return Hindrance("maintenance", _wish(wishes.maintenance))
+    if pause := wishes.pause_of(queue):
+        return Hindrance("paused", _wish(pause))
+    alive = sa.select(workers.c.queues).where(workers.c.state == "running", workers.c.expires_at > now_us())
+    served = {name for queues in session.scalars(alive) for name in queues.split(",")}
+    return None if queue in served else Hindrance("nobody")
 
 
-def _queue_line(name: str, row: Any, failed: int, now: int) -> QueueLine:
-    if row is None:
-        return QueueLine(name, 0, 0, 0, failed, None)
-    oldest = None if row.oldest is None else max(0.0, (now - row.oldest) / SECOND)
-    return QueueLine(name, int(row.waiting), int(row.delayed), int(row.reserved), failed, oldest)
+def _queue_lines(session: Session, queues: Sequence[str], now: int, limit: int, wishes: Controls) -> list[QueueLine]:
+    depths = measure(session, queues, now, limit)
+    failed = failures(session, limit)
+    samples = history.depths(session) if any(depth.inexact for depth in depths.values()) else {}
+    names = [*depths, *sorted(set(failed) - set(depths))]
+    found = []
+    for name in names:
+        pause = wishes.pause_of(name)
+        facts = _counts(depths.get(name, Depth()), samples.get(name), now)
+        facts.update(_failed(failed.get(name, 0), sum(failed.values()) > limit, facts["inexact"]))
+        found.append(QueueLine(name, **facts, pause=_wish(pause) if pause else None))
+    return found
 
 
-def _count(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
-    return sa.func.coalesce(sa.func.sum(sa.case((condition, 1), else_=0)), 0)
+def _counts(depth: Depth, sample: Sample | None, now: int) -> dict[str, Any]:
+    """Where counting stopped at the limit, what was last counted in full says more."""
+    sampled = {name: getattr(sample, name) for name in depth.inexact} if sample else {}
+    return {
+        **{name: max(getattr(depth, name), sampled.get(name, 0)) for name in ("waiting", "delayed", "reserved")},
+        "oldest_wait_seconds": None if depth.oldest is None else max(0.0, (now - depth.oldest) / SECOND),
+        "inexact": depth.inexact,
+        "counted_at": _time(sample.minute * MINUTE) if sample and sampled else None,
+    }
+
+
+def _failed(number: int, is_cut: bool, inexact: tuple[str, ...]) -> dict[str, Any]:
+    return {"failed": number, "inexact": (*inexact, "failed") if is_cut else inexact}
 
 
 def _worker_lines(session: Session, now: int) -> list[WorkerLine]:
@@ -106,33 +172,74 @@ def _worker_lines(session: Session, now: int) -> list[WorkerLine]:
 
 
 def _worker_line(row: Any, now: int) -> WorkerLine:
-    state = "lost" if row.state == "running" and row.expires_at < now else row.state
     return WorkerLine(
-        row.id,
-        row.host,
-        row.pid,
-        row.queues,
-        state,
-        row.stop_reason,
-        datetime.fromtimestamp(row.started_at / SECOND, UTC),
-        max(0.0, (now - row.heartbeat_at) / SECOND),
-        row.jobs_done,
+        id=row.id,
+        host=row.host,
+        pid=row.pid,
+        queues=row.queues,
+        state="lost" if row.state == "running" and row.expires_at < now else row.state,
+        stop_reason=row.stop_reason,
+        started_at=_time(row.started_at),
+        heartbeat_age_seconds=max(0.0, (now - row.heartbeat_at) / SECOND),
+        jobs_done=row.jobs_done,
+        is_paused=row.is_paused,
+        wakeup=row.wakeup,
+        threads=row.threads,
+        memory_mib=row.memory_mib,
     )
 
 
-def _verdict(lines: list[QueueLine], crew: list[WorkerLine]) -> tuple[bool, str, str | None]:
+def _verdict(lines: list[QueueLine], crew: list[WorkerLine], maintenance: Wish | None) -> tuple[bool, str, str | None]:
+    """Judge health: what an operator has asked for is no illness, whatever waits because of it."""
+    if maintenance:
+        return True, f"Maintenance, {maintenance.words()}", "flask sms up"
     running = [worker for worker in crew if worker.state == "running"]
     if not running:
         return False, "Stopped: no worker is running", "flask sms work --daemon"
-    served = {queue for worker in running for queue in worker.queues.split(",")}
-    for line in lines:
-        if line.waiting and line.name not in served:
-            headline = f"Stopped: no worker serves the queue {line.name}"
-            return False, headline, f"flask sms work --daemon --queue={line.name}"
-    waits = [line for line in lines if (line.oldest_wait_seconds or 0) > SLOW_SECONDS]
-    if waits:
-        worst = max(waits, key=lambda line: line.oldest_wait_seconds or 0)
+    wanted = [line for line in lines if not line.pause]
+    stopped = next((said for line in wanted if line.waiting and (said := _unserved(line.name, running))), None)
+    if stopped:
+        return False, *stopped
+    worst = max(wanted, key=lambda line: line.oldest_wait_seconds or 0, default=QueueLine("none"))
+    if (worst.oldest_wait_seconds or 0) > SLOW_SECONDS:
         minutes = round((worst.oldest_wait_seconds or 0) / 60)
         headline = f"Slow: the oldest job in {worst.name} waits {minutes} min; start one more worker"
         return False, headline, "flask sms work --daemon"
+    pause = next((line.pause for line in lines if line.pause), None)
+    if pause:
+        name = "all queues" if pause.queue == control.EVERY else f"the queue {pause.queue}"
+        return True, f"Paused: {name}, {pause.words()}", f"flask sms resume {pause.queue.replace(control.EVERY, 'all')}"
     return True, "Healthy", None
+
+
+def _unserved(queue: str, running: list[WorkerLine]) -> tuple[str, str] | None:
+    serving = [worker for worker in running if queue in worker.queues.split(",")]
+    if not serving:
+        return f"Stopped: no worker serves the queue {queue}", f"flask sms work --daemon --queue={queue}"
+    if all(worker.is_paused for worker in serving):
+        pids = " ".join(str(worker.pid) for worker in serving)
+        return f"Stopped: a signal has paused every worker that serves the queue {queue}", f"kill -CONT {pids}"
+    return None
+
+
+def _wish(found: Control) -> Wish:
+    until = None if found.until is None else _time(found.until)
+    return Wish(found.queue, _time(found.since), until, found.author, found.reason)
+
+
+def _time(moment_us: int) -> datetime:
+    return datetime.fromtimestamp(moment_us / SECOND, UTC)
+
+
+def _clock(moment: datetime) -> str:
+    """Say a time; another day's with its date."""
+    is_near = abs((datetime.now(UTC) - moment).total_seconds()) < SHOWN_SECONDS
+    return f"{moment:%H:%M}" if is_near else f"{moment:%Y-%m-%d %H:%M}"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return value.isoformat() if isinstance(value, datetime) else value

@@ -1,16 +1,33 @@
-"""Why nothing moves, in one sentence for the person who waits; one small query, since a poll asks it."""
+"""Why nothing moves, in a few words for the person who waits; two small queries, since a poll asks it."""
 
-import sqlalchemy as sa
+from dataclasses import dataclass
+
 from sqlalchemy.orm import Session
 
-from smsqueue.queue.dialects import now_us
-from smsqueue.queue.models import WorkerRow
+from smsqueue.queue import monitor
+from smsqueue.queue.control import EVERY
 
 NOBODY = "No worker is running that could do this. It goes on by itself as soon as the operator has started one:"
+PAUSED = "This is paused, {words}. It goes on by itself as soon as that ends; until then an operator can end it:"
+MAINTENANCE = "The service is being worked on, {words}. It goes on by itself afterwards; an operator ends that by:"
 
 
-def why(session: Session, queue: str) -> str | None:
-    """Say that no living worker serves a queue; None when one does."""
-    alive = sa.select(WorkerRow.queues).where(WorkerRow.state == "running", WorkerRow.expires_at > now_us())
-    served = {name for queues in session.scalars(alive) for name in queues.split(",")}
-    return None if queue in served else NOBODY
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """A sentence, and the command that helps."""
+
+    said: str
+    command: str
+
+
+def why(session: Session, queue: str) -> Reason | None:
+    """Say why no worker takes jobs of a queue; None when one does."""
+    found = monitor.hindrance(session, queue)
+    if found is None:
+        return None
+    if found.wish is None:
+        return Reason(NOBODY, "flask sms work --daemon")
+    if found.kind == "maintenance":
+        return Reason(MAINTENANCE.format(words=found.wish.words()), "flask sms up")
+    name = "all" if found.wish.queue == EVERY else found.wish.queue
+    return Reason(PAUSED.format(words=found.wish.words()), f"flask sms resume {name}")

@@ -5,7 +5,7 @@ import json
 import pytest
 import sqlalchemy as sa
 
-from smsqueue.queue import failed, monitor, workers
+from smsqueue.queue import control, failed, monitor, workers
 from smsqueue.queue.dispatch import SECOND, jobs
 from smsqueue.queue.models import WorkerRow
 from tests.integration.queue.kit import Later, Note
@@ -124,3 +124,68 @@ def test_status_is_json(bench, look):
     content = json.loads(json.dumps(look().as_dict()))
     assert (content["healthy"], content["queues"][0]["waiting"], content["workers"][0]["state"]) == (True, 1, "running")
     assert content["workers"][0]["started_at"].endswith("+00:00")
+
+
+def test_pause_is_shown_with_who_why_and_until_when_and_is_no_illness(bench, look):
+    bench.worker()
+    bench.put(Note())
+    bench.let_pass(900)
+    assert not look().healthy
+    bench.store.write(lambda s: control.pause(s, "default", seconds=1800, reason="new tariff", author="ana"))
+    status = look()
+    (pause,) = status.pauses
+    assert (pause.queue, pause.author, pause.reason) == ("default", "ana", "new tariff")
+    assert (pause.until - pause.since).total_seconds() == 1800
+    words = f"by ana since {pause.since:%H:%M} until {pause.until:%H:%M} UTC: new tariff"
+    assert verdict(status) == (True, f"Paused: the queue default, {words}", "flask sms resume default")
+    assert [line.pause for line in status.queues] == [pause, None]
+    assert status.as_dict()["pauses"][0]["until"] == pause.until.isoformat()
+
+
+def test_pause_of_all_queues_is_one_of_each(bench, look):
+    bench.worker()
+    bench.store.write(control.pause)
+    status = look()
+    assert status.headline.startswith("Paused: all queues, since ")
+    assert status.advice == "flask sms resume all"
+    assert all(line.pause for line in status.queues)
+
+
+def test_maintenance_goes_before_everything_else(bench, look):
+    bench.store.write(lambda s: control.begin_maintenance(s, reason="upgrade", author="ben"))
+    status = look()
+    assert status.healthy
+    assert status.headline.startswith("Maintenance, by ben since ")
+    assert (status.advice, status.maintenance.reason) == ("flask sms up", "upgrade")
+
+
+def test_queue_whose_workers_are_all_paused_by_a_signal(bench, look):
+    bench.worker()
+    bench.execute(sa.update(WorkerRow).values(is_paused=True, pid=4711))
+    assert look().healthy
+    bench.put(Note())
+    headline = "Stopped: a signal has paused every worker that serves the queue default"
+    assert verdict(look()) == (False, headline, "kill -CONT 4711")
+    bench.worker()
+    assert look().healthy
+
+
+def hindrance(bench, queue="default"):
+    with bench.store.reading() as session:
+        found = monitor.hindrance(session, queue)
+        return found and (found.kind, found.wish and found.wish.author)
+
+
+def test_hindrance_names_what_keeps_a_queue_from_being_served(bench):
+    assert hindrance(bench) == ("nobody", None)
+    worker = bench.worker()
+    assert hindrance(bench) is None
+    assert hindrance(bench, "later") == ("nobody", None)
+    bench.store.write(lambda s: control.pause(s, "default", author="ana"))
+    assert hindrance(bench) == ("paused", "ana")
+    bench.store.write(lambda s: control.begin_maintenance(s, author="ben"))
+    assert hindrance(bench) == ("maintenance", "ben")
+    bench.store.write(control.end_maintenance)
+    bench.store.write(control.resume)
+    bench.expire(worker)
+    assert hindrance(bench) == ("nobody", None)
