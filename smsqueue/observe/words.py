@@ -15,6 +15,8 @@ WORDS: dict[str, tuple[int, str]] = {
     "worker.died": (ERROR, "the process of worker {worker_id} died: {reason}"),
     "worker.replaced": (WARNING, "worker {worker_id} is replaced in {pause} s"),
     "heartbeat.missed": (WARNING, "worker {worker_id} could not renew its lease: {reason}"),
+    "listener.degraded": (WARNING, "the worker is not told of new jobs any more and looks now and then: {reason}"),
+    "listener.back": (INFO, "the worker is told of new jobs again"),
     "history.missed": (WARNING, "the counts of finished jobs could not be written yet: {reason}"),
     "jobs.claimed": (INFO, "worker {worker_id} claimed the jobs {ids}"),
     "jobs.finished": (INFO, "worker {worker_id} finished jobs ({kind}): {count}"),

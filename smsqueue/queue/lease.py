@@ -2,6 +2,8 @@
 
 import random
 import threading
+from collections.abc import Callable
+from typing import Any
 
 from sqlalchemy.exc import DBAPIError
 
@@ -13,15 +15,22 @@ RETRY_SECONDS = 1.0
 
 
 class Lease:
-    """A worker's hold on all its jobs, and what is known of it on this side."""
+    """A worker's hold on all its jobs, and what is known of it on this side; `words` are told with each beat."""
 
-    def __init__(self, database: Database, worker_id: int, lease_seconds: float, heartbeat_seconds: float) -> None:
+    def __init__(
+        self,
+        database: Database,
+        worker_id: int,
+        lease_seconds: float,
+        heartbeat_seconds: float,
+        words: Callable[[], dict[str, Any]] = dict,
+    ) -> None:
         self.worker_id = worker_id
         self.seconds = lease_seconds
-        self.jobs_done = 0
         self.is_lost = False
         self._database = database
         self._heartbeat_seconds = heartbeat_seconds
+        self._words = words
         self._confirmed = workers.steady()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._beat_on, name="heartbeat", daemon=True)
@@ -47,7 +56,8 @@ class Lease:
     def beat(self) -> None:
         """Renew the lease once."""
         asked = workers.steady()  # before the question: the answer may take its time
-        alive = self._database.write(lambda s: workers.beat(s, self.worker_id, self.seconds, self.jobs_done))
+        words = self._words()
+        alive = self._database.write(lambda session: workers.beat(session, self.worker_id, self.seconds, **words))
         if alive:
             self._confirmed = asked
         else:

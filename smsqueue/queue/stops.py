@@ -1,13 +1,15 @@
-"""Why a worker stops: signals become a flag, and a pipe that wakes whoever waits."""
+"""Why a worker stops or pauses: signals become flags, and a pipe that wakes whoever waits."""
 
 import os
 import select
 import signal
 import threading
 import weakref
+from contextlib import suppress
 from types import FrameType
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+PAUSE, RESUME = signal.SIGUSR2, signal.SIGCONT
 
 
 def _close(pipe: tuple[int, int]) -> None:
@@ -16,30 +18,50 @@ def _close(pipe: tuple[int, int]) -> None:
 
 
 class Stops:
-    """A wish to stop, from a signal or from anywhere else, that can be waited for."""
+    """A wish to stop (or to pause), from a signal or from anywhere else, that can be waited for."""
 
     def __init__(self) -> None:
         self.reason: str | None = None
         self.signals = 0
+        self.is_paused = False
+        """Take nothing new until told to go on."""
         self._read, self._write = pipe = os.pipe()
         os.set_blocking(self._write, False)
         weakref.finalize(self, _close, pipe)
 
     def install(self) -> None:
-        """Turn TERM, INT and QUIT into a wish to stop after what is in hand."""
+        """Turn TERM, INT and QUIT into a wish to stop after what is in hand, USR2 and CONT into a pause and its end."""
         for number in SIGNALS:
             signal.signal(number, self._on_signal)
+        for number in (PAUSE, RESUME):
+            signal.signal(number, self._on_pause)
 
     def request(self, reason: str) -> None:
         """Wish for a stop; the first reason counts."""
         self.reason = self.reason or reason
-        os.write(self._write, b"!")
+        self.wake()
+
+    def wake(self) -> None:
+        """Wake whoever waits, without a wish: there is something to see."""
+        with suppress(BlockingIOError):  # the pipe is full: whoever waits will wake
+            os.write(self._write, b"!")
 
     def wait(self, seconds: float) -> bool:
-        """Sleep for `seconds`, less when a stop is wished for; say whether it is."""
-        if self.reason is None:
-            select.select([self._read], [], [], seconds)
+        """Sleep for `seconds`, less when a stop is wished for or somebody calls; say whether a stop is wished for."""
+        self.is_called_within(seconds)
         return self.reason is not None
+
+    def is_called_within(self, seconds: float, *also: int) -> bool:
+        """Sleep for `seconds`, less when there is something to read from `also`; say whether a call ended the sleep.
+
+        A call is a wish to stop, a pause or its end, or `wake`.
+        """
+        if self.reason is not None:
+            return True
+        is_called = self._read in select.select([self._read, *also], [], [], seconds)[0]
+        if is_called:
+            self._forget_calls()
+        return is_called
 
     def fileno(self) -> int:
         """Let `select` wait for a wish to stop beside other things."""
@@ -54,6 +76,13 @@ class Stops:
         """Wish for a stop as soon as the other end of `pipe` closes: whoever started us is gone."""
         threading.Thread(target=self._read_to_end, args=(pipe,), name="parent", daemon=True).start()
 
+    def _forget_calls(self) -> None:
+        """Empty the pipe, unless a stop is wished for: that wakes everybody who waits, now and later."""
+        if self.reason is None:
+            self.take()
+            if self.reason is not None:
+                self.wake()
+
     def _read_to_end(self, pipe: int) -> None:
         while os.read(pipe, 4096):
             continue
@@ -62,4 +91,8 @@ class Stops:
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         self.signals += 1
         self.reason = self.reason or f"signal {signal.Signals(number).name}"
-        os.write(self._write, b"!")
+        self.wake()
+
+    def _on_pause(self, number: int, _frame: FrameType | None) -> None:
+        self.is_paused = number == PAUSE
+        self.wake()

@@ -4,6 +4,7 @@ import os
 import socket
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -26,8 +27,8 @@ def steady() -> float:
     return time.clock_gettime(_CLOCK)
 
 
-def register(session: Session, queues: Sequence[str], lease_seconds: float) -> int:
-    """Write down this process as a worker and return its id."""
+def register(session: Session, queues: Sequence[str], lease_seconds: float, **words: Any) -> int:
+    """Write down this process as a worker, with what it says of itself (columns), and return its id."""
     values = {
         "host": socket.gethostname()[:100],
         "pid": os.getpid(),
@@ -37,16 +38,22 @@ def register(session: Session, queues: Sequence[str], lease_seconds: float) -> i
         "started_at": now_us(),
         "heartbeat_at": now_us(),
         "expires_at": now_us() + round(lease_seconds * SECOND),
+        **words,
     }
     return insert_row(session, workers, values)
 
 
-def beat(session: Session, worker_id: int, lease_seconds: float, jobs_done: int) -> bool:
-    """Renew the lease on everything this worker holds; False: it was declared lost and holds nothing any more."""
+def beat(session: Session, worker_id: int, lease_seconds: float, jobs_done: int = 0, **words: Any) -> bool:
+    """Renew the lease on everything this worker holds; False: it was declared lost and holds nothing any more.
+
+    `words` are what it says of itself: columns and their values.
+    """
     statement = (
         sa.update(workers)
         .where(workers.c.id == worker_id, workers.c.state == "running")
-        .values(heartbeat_at=now_us(), expires_at=now_us() + round(lease_seconds * SECOND), jobs_done=jobs_done)
+        .values(
+            heartbeat_at=now_us(), expires_at=now_us() + round(lease_seconds * SECOND), jobs_done=jobs_done, **words
+        )
     )
     return changed(session, statement) == 1
 

@@ -91,12 +91,11 @@ def test_lost_worker_stays_lost_when_it_signs_off(bench):
 def test_lease_beats_by_itself_until_it_is_stopped(bench):
     worker = bench.worker()
     first = bench.crew()[worker].heartbeat_at
-    lease = Lease(bench.store, worker, 60, 0.05)
-    lease.jobs_done = 5
+    lease = Lease(bench.store, worker, 60, 0.05, lambda: {"jobs_done": 5, "memory_mib": 90})
     lease.start()
     try:
         wait_until(lambda: bench.crew()[worker].heartbeat_at > first)
-        assert bench.crew()[worker].jobs_done == 5
+        assert (bench.crew()[worker].jobs_done, bench.crew()[worker].memory_mib) == (5, 90)
     finally:
         lease.stop()
     assert not [thread for thread in threading.enumerate() if thread.name == "heartbeat"]
@@ -118,7 +117,7 @@ def test_missed_beat_is_tried_again_soon(bench, monkeypatch):
     worker = bench.worker()
     beats = []
 
-    def beat(*_):
+    def beat(*_, **_words):
         beats.append(1)
         if len(beats) == 1:
             raise OperationalError("UPDATE", {}, Exception("gone"))

@@ -4,7 +4,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
-from smsqueue.queue import worker
+from smsqueue.queue import hands
 from smsqueue.queue.dispatch import jobs
 from smsqueue.queue.stops import Stops
 from tests.integration.queue.kit import Note, Quick
@@ -28,7 +28,7 @@ class Cable:
 
 @pytest.fixture
 def cable(bench, monkeypatch):
-    monkeypatch.setattr(Stops, "wait", lambda self, _seconds: self.reason is not None)
+    monkeypatch.setattr(Stops, "wait", lambda self, _seconds, *_: self.reason is not None)
     return Cable(bench.store.engine)
 
 
@@ -69,7 +69,7 @@ def test_job_that_is_done_is_not_repeated_because_the_database_went_away(bench, 
 
 
 def test_batch_that_is_done_is_finished_when_the_database_is_back(bench, cable, monkeypatch):
-    monkeypatch.setattr(worker, "QUICK_SECONDS", 60)
+    monkeypatch.setattr(hands, "QUICK_SECONDS", 60)
 
     def cut(job, _run):
         bench.ran.append(job.number)

@@ -7,10 +7,11 @@ import pytest
 import sqlalchemy as sa
 
 from smsqueue.db import Database
-from smsqueue.queue import control, worker, workers
+from smsqueue.queue import control, hands, rounds, worker, workers
 from smsqueue.queue.dispatch import enqueue_many
 from smsqueue.queue.lease import Lease
-from smsqueue.queue.worker import BATCH, Options, Worker
+from smsqueue.queue.hands import BATCH
+from smsqueue.queue.worker import Options, Worker
 from tests.integration.queue.kit import Later, Note, Quick
 
 
@@ -43,7 +44,7 @@ def commits(bench):
 @pytest.fixture
 def quick(monkeypatch):
     """Let every job be quick, however busy the machine that runs the tests."""
-    monkeypatch.setattr(worker, "QUICK_SECONDS", 60)
+    monkeypatch.setattr(hands, "QUICK_SECONDS", 60)
 
 
 def test_worker_runs_all_that_is_ready_in_order_and_stops(bench):
@@ -85,7 +86,7 @@ def test_slow_job_lets_the_rest_of_its_batch_go_unspent(bench, monkeypatch):
     slow: list[int] = []
 
     def run(job, _run):
-        monkeypatch.setattr(worker, "QUICK_SECONDS", 0 if job.number == 4 else 60)
+        monkeypatch.setattr(hands, "QUICK_SECONDS", 0 if job.number == 4 else 60)
         if job.number == 4:
             slow.extend(row.attempts for row in bench.rows())
         if job.number == 5:
@@ -93,9 +94,9 @@ def test_slow_job_lets_the_rest_of_its_batch_go_unspent(bench, monkeypatch):
 
     bench.handle(Quick, run)
     put_many(bench, Quick, 7)
-    bench.work(max_jobs=6)  # batches of 1, 2, then 4: its second job is the slow one
+    bench.work()  # batches of 1, 2, then 4: its second job is the slow one
     assert slow == [1, 1, 1, 1, 1, 0]  # the batch in hand: 3 (done), 4, 5, 6; then 5 alone
-    assert [(row.attempts, row.reserved_at) for row in bench.rows()] == [(0, None)]
+    assert bench.rows() == []
 
 
 def test_number_of_jobs_asked_for_is_kept_to_within_a_batch(bench, quick):
@@ -142,10 +143,10 @@ def test_wish_to_stop_lets_the_rest_of_the_batch_go_unspent(bench, quick):
 def looks_often(monkeypatch):
     """Let a worker look round at every turn instead of once a second."""
     clock = count(0, 10)
-    monkeypatch.setattr(worker, "steady", lambda: next(clock))
+    monkeypatch.setattr(rounds, "steady", lambda: next(clock))
 
 
-def test_restart_asked_for_ends_the_worker_with_its_own_code(bench, looks_often):
+def test_restart_asked_for_ends_the_worker_with_its_own_code(bench, looks_often, quick):
     def run(job, _run):
         if job.number == 1:
             bench.store.write(control.request_restart)
@@ -154,7 +155,7 @@ def test_restart_asked_for_ends_the_worker_with_its_own_code(bench, looks_often)
     put_many(bench, Quick, 5)
     ending = bench.work(daemon=True)
     assert (ending.reason, ending.code) == ("restart was asked for", control.RESTART_CODE)
-    assert len(bench.rows()) == 2  # the batch in hand was run
+    assert len(bench.rows()) == 2  # the batch in hand was run, and no more claimed
 
 
 def test_restart_asked_for_before_the_worker_began_is_not_meant_for_it(bench, looks_often):
@@ -212,21 +213,35 @@ def test_chores_are_done_once_a_minute(bench, looks_often):
     assert 2 <= len(done) <= 20
 
 
+class Told:
+    """A link that writes down what it is told."""
+
+    def __init__(self):
+        self.lines: list[tuple[object, ...]] = []
+
+    def registered(self, worker_id):
+        self.lines.append(("worker", worker_id))
+
+    def started(self, held, policy):
+        self.lines.append(("started", held.kind, policy.timeout_seconds))
+
+    def ended(self, held):
+        self.lines.append(("ended", held.kind))
+
+    def idle(self):
+        self.lines.append(("idle",))
+
+
 def test_parent_is_told_of_each_job_and_of_rest(bench):
-    told: list[object] = []
     bench.put(Note(number=1), Quick(number=2))
-    options = Options(["default"], memory_mib=0)
-    worker = Worker(
-        bench.store,
-        bench.registry,
-        options,
-        bench.stops,
-        on_register=lambda worker_id: told.append(worker_id),
-        on_start=lambda held, seconds: told.append((held and held.kind, seconds)),
-    )
-    worker.run()
+    link = Told()
+    Worker(bench.store, bench.registry, Options(["default"], memory_mib=0), bench.stops, link=link).run()
     (worker_id,) = bench.crew()
-    assert told == [worker_id, ("test.note", 30), (None, 0), ("test.quick", 60), (None, 0)]
+    assert link.lines == [
+        ("worker", worker_id),
+        *(("started", "test.note", 30), ("ended", "test.note"), ("idle",)),
+        *(("started", "test.quick", 60), ("ended", "test.quick"), ("idle",)),
+    ]
 
 
 def test_two_workers_share_the_work_and_do_none_twice(bench, quick):

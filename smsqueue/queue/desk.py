@@ -1,0 +1,83 @@
+"""What one worker holds, and the transactions by which it takes jobs, finishes them and gives them back."""
+
+from collections.abc import Callable, Sequence
+from itertools import groupby
+
+from sqlalchemy.orm import Session
+
+from smsqueue.db import Database
+from smsqueue.queue import claim as claims
+from smsqueue.queue import workers
+from smsqueue.queue.claim import Claim
+from smsqueue.queue.events import emit
+from smsqueue.queue.order import Order
+
+
+class Desk:
+    """The database's side of a worker's jobs. Only the worker's main thread uses it.
+
+    `look_round(session)` comes before each claim, in its transaction, and says whether anything may be claimed.
+    """
+
+    def __init__(self, database: Database, order: Order, look_round: Callable[[Session], bool]) -> None:
+        self.worker_id = 0
+        self.finished: list[Claim] = []
+        """Done, and to be deleted with the next claim."""
+        self._database, self._order, self._look_round = database, order, look_round
+
+    def exchange(self, limit: int, *, ceiling: int | None = None) -> list[Claim]:
+        """Finish what is done, look round, and take up to `limit` jobs, in one transaction."""
+
+        def turn(session: Session) -> list[Claim]:
+            self.finish(session)
+            if not self._look_round(session) or limit <= 0:
+                return []
+            return self._order.take(session, self.worker_id, limit, **_only(ceiling))
+
+        found = self._database.write(turn)
+        self._forget_finished()
+        if found:
+            emit("jobs.claimed", worker_id=self.worker_id, ids=[held.id for held in found])
+        return found
+
+    def finish(self, session: Session) -> None:
+        """Delete what is done."""
+        for _, group in groupby(self.finished, key=lambda held: held.token):
+            claims.finish(session, list(group))
+
+    def hand_back(self, many: Sequence[Claim]) -> None:
+        """Give back what was not begun."""
+        self._database.write(lambda session: hand_back(session, many))
+
+    def take_stock(self, running: Sequence[Claim]) -> None:
+        """Give back all but what runs: after an outage nobody knows which claims were committed before it."""
+        known = [*self.finished, *running]
+        self._database.write(lambda session: claims.hand_back_all(session, self.worker_id, but=known))
+
+    def sign_off(self, waiting: Sequence[Claim], reason: str, jobs_done: int) -> None:
+        """Finish what is done, give back what was not begun, and write down why this worker stops."""
+
+        def last_words(session: Session) -> None:
+            self.finish(session)
+            hand_back(session, waiting)
+            workers.sign_off(session, self.worker_id, reason, jobs_done)
+
+        self._database.write(last_words)
+        self._forget_finished()
+
+    def _forget_finished(self) -> None:
+        if self.finished:
+            emit("jobs.finished", worker_id=self.worker_id, count=len(self.finished), kind=self.finished[0].kind)
+        for held in self.finished:
+            emit("job.batched", job_id=held.id, kind=held.kind)
+        self.finished = []
+
+
+def hand_back(session: Session, many: Sequence[Claim]) -> None:
+    """Free jobs that were not begun; the claims do not count as tries."""
+    for _, group in groupby(many, key=lambda held: held.token):
+        claims.hand_back(session, list(group))
+
+
+def _only(ceiling: int | None) -> dict[str, int]:
+    return {} if ceiling is None else {"ceiling": ceiling}

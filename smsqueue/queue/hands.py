@@ -1,0 +1,202 @@
+"""Running what was claimed: one job after the other in the main thread, or several at once in threads."""
+
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import partial
+from typing import Protocol
+
+from smsqueue.db import is_away
+from smsqueue.queue.claim import Claim
+from smsqueue.queue.desk import Desk
+from smsqueue.queue.lease import Lease
+from smsqueue.queue.link import Link
+from smsqueue.queue.runner import Runner
+from smsqueue.queue.stops import Stops
+from smsqueue.queue.workers import steady
+
+BATCH = 100
+"""The most jobs of one claim."""
+QUICK_SECONDS = 0.05
+"""A batch that took less lets the next one be twice as large."""
+
+
+class Hands(Protocol):
+    """What runs a worker's jobs."""
+
+    @property
+    def done(self) -> int:
+        """How many runs are over."""
+
+    @property
+    def running(self) -> list[Claim]:
+        """What runs at this moment, beside the caller."""
+
+    @property
+    def waiting(self) -> list[Claim]:
+        """What is held and does not run."""
+
+    @property
+    def has_room(self) -> bool:
+        """Say whether more could be taken."""
+
+    def work(self, most: int) -> bool:
+        """Take what is next, `most` jobs if that is not 0, and run or start it; say whether there was anything.
+
+        Raises the database's error when the database is away.
+        """
+
+    def put_down(self) -> None:
+        """Forget what is held and does not run: it was given back."""
+
+    def drain(self) -> None:
+        """Wait until nothing runs."""
+
+
+class InTurn:
+    """One job after the other: short ones are claimed, and where that does no harm finished, many at a time."""
+
+    running: list[Claim] = []  # noqa: RUF012 - never anything, since the caller itself runs the job
+    has_room = True
+
+    def __init__(self, desk: Desk, runner: Runner, link: Link, stops: Stops) -> None:
+        self.done = 0
+        self.waiting: list[Claim] = []
+        self._desk, self._runner, self._link, self._stops = desk, runner, link, stops
+        self._limit = 1
+
+    def work(self, most: int) -> bool:
+        """Claim a batch, run it, and choose the size of the next."""
+        self.waiting = self._desk.exchange(min(self._limit, most) if most else self._limit)
+        if not self.waiting:
+            return False
+        began = steady()
+        self._run_batch()
+        self._limit = min(BATCH, self._limit * 2) if steady() - began < QUICK_SECONDS else 1
+        return True
+
+    def put_down(self) -> None:
+        """Forget the batch in hand."""
+        self.waiting = []
+
+    def drain(self) -> None:
+        """Do nothing: while the caller asks, nothing runs."""
+
+    def _run_batch(self) -> None:
+        registry, lease = self._runner.registry, self._runner.lease
+        while self.waiting and is_still_ours(lease):
+            began = steady()
+            held = self.waiting[0]
+            self._link.started(held, registry.policy(held.kind))
+            try:
+                if self._runner.run(held):
+                    self._desk.finished.append(held)
+            finally:
+                self._link.ended(held)
+            self.waiting.pop(0)
+            self.done += 1
+            if self.waiting and (steady() - began > QUICK_SECONDS or self._stops.reason or self._stops.is_paused):
+                self._desk.hand_back(self.waiting)
+                self.waiting = []
+        self._link.idle()
+
+
+class AtOnce:
+    """Several jobs at once, each in a thread; the caller's thread claims for those that are free, and never more.
+
+    With `urgent` one thread is kept for jobs whose priority is at most that.
+    """
+
+    def __init__(
+        self, desk: Desk, runner: Runner, link: Link, stops: Stops, *, threads: int, urgent: int | None
+    ) -> None:
+        self.done = 0
+        self.waiting: list[Claim] = []
+        self._desk, self._runner, self._link, self._stops = desk, runner, link, stops
+        self._threads, self._urgent = threads, urgent
+        self._running: dict[Claim, Future[bool]] = {}
+        self._ended: deque[Claim] = deque()
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="job")
+
+    @property
+    def running(self) -> list[Claim]:
+        """What runs in the threads."""
+        return list(self._running)
+
+    @property
+    def has_room(self) -> bool:
+        """Say whether a thread is free."""
+        return bool(self._ended) or len(self._running) < self._threads
+
+    def work(self, most: int) -> bool:
+        """See what has ended, and start new jobs in the threads that are free."""
+        self._reap()
+        limit, ceiling = self._room()
+        if most:
+            limit = min(limit, most - len(self._running))
+        if limit <= 0 and not self._desk.finished:
+            return False
+        found = self._desk.exchange(limit, ceiling=ceiling)
+        if found and not is_still_ours(self._runner.lease):
+            return False  # others hold by now what was found
+        for held in found:
+            self._start(held)
+        return bool(found)
+
+    def put_down(self) -> None:
+        """Forget those whose run the database broke off."""
+        self.waiting = []
+
+    def drain(self) -> None:
+        """Wait for all that run, and let the threads end."""
+        wait(self._running.values())
+        self._pool.shutdown()
+        self._reap(insist=False)
+
+    def _room(self) -> tuple[int, int | None]:
+        """Return how many jobs to take, and the largest priority number that they may have."""
+        free = self._threads - len(self._running)
+        if self._urgent is None:
+            return free, None
+        ordinary = sum(held.priority > self._urgent for held in self.running)
+        open_to_all = min(free, self._threads - 1 - ordinary)
+        return (open_to_all, None) if open_to_all > 0 else (free, self._urgent)
+
+    def _start(self, held: Claim) -> None:
+        self._running[held] = future = self._pool.submit(self._run, held)
+        future.add_done_callback(partial(self._on_end, held))
+
+    def _run(self, held: Claim) -> bool:
+        self._link.started(held, self._runner.registry.policy(held.kind))
+        try:
+            return self._runner.run(held)
+        finally:
+            self._link.ended(held)
+            self._link.idle()
+
+    def _on_end(self, held: Claim, _future: Future[bool]) -> None:
+        self._ended.append(held)
+        self._stops.wake()
+
+    def _reap(self, *, insist: bool = True) -> None:
+        """Collect what has ended; with `insist` raise what broke a run off."""
+        broken: BaseException | None = None
+        while self._ended:
+            held = self._ended.popleft()
+            future = self._running.pop(held)
+            error = future.exception()
+            broken = broken or error
+            if error is not None and is_away(error):
+                self.waiting.append(held)
+                continue
+            self.done += 1
+            if error is None and future.result():
+                self._desk.finished.append(held)
+        if broken and (insist or not is_away(broken)):
+            raise broken
+
+
+def is_still_ours(lease: Lease) -> bool:
+    """Say whether what was claimed may be begun: after a sleep, ask the database whether we are still alive."""
+    if not lease.is_lost and not lease.is_fresh:
+        lease.beat()
+    return not lease.is_lost

@@ -1,0 +1,48 @@
+"""What a worker does now and then beside its jobs: looking round, counting, chores."""
+
+from collections.abc import Callable, Sequence
+
+from sqlalchemy.orm import Session
+
+from smsqueue.db import Database
+from smsqueue.queue import control, history, workers
+from smsqueue.queue.control import Controls
+from smsqueue.queue.events import emit_once_committed
+from smsqueue.queue.history import Tally
+from smsqueue.queue.workers import steady
+
+LOOK_SECONDS = 1
+TALLY_SECONDS = 10
+CHORES_SECONDS = 60
+
+
+class Rounds:
+    """The worker's clock for all that is not a job. `controls` is what operators wanted when it last looked."""
+
+    def __init__(self, database: Database, queues: Sequence[str], chores: Sequence[Callable[[], None]]) -> None:
+        self.controls = Controls()
+        self.tally = Tally()
+        self._database, self._queues, self._chores = database, queues, chores
+        self._looked = float("-inf")
+        self._flushed = self._chored = steady()
+
+    def look(self, session: Session, worker_id: int) -> bool:
+        """At most once a second: does an operator want something, are there dead workers? Say whether it looked."""
+        if steady() - self._looked < LOOK_SECONDS:
+            return False
+        self._looked = steady()
+        self.controls = control.read(session)
+        for dead in workers.bury_expired(session):
+            emit_once_committed(session, "worker.buried", worker_id=dead, by=worker_id)
+        return True
+
+    def do_chores(self) -> None:
+        """Write down every ten seconds what was counted, and do every minute what any worker may do."""
+        if steady() - self._flushed >= TALLY_SECONDS:
+            self._flushed = steady()
+            self.tally.flush(self._database)
+        if steady() - self._chored >= CHORES_SECONDS:
+            self._chored = steady()
+            history.chores(self._database, self._queues)
+            for chore in self._chores:
+                chore()
