@@ -3,7 +3,7 @@
 import click
 from flask.cli import with_appcontext
 
-from smsqueue.cli import accounts, audit, campaigns, demo, explain, failed, queues, sending, simulator, work
+from smsqueue.cli import accounts, audit, campaigns, demo, doctor, explain, failed, queues, sending, simulator, work
 from smsqueue.cli.base import Commands, settings
 from smsqueue.observe import logs
 
@@ -30,6 +30,7 @@ for command in (
     failed.failed_command,
     failed.retry_failed,
     audit.audit_command,
+    doctor.doctor_command,
     explain.explain_command,
     sending.send,
     campaigns.campaign,

@@ -20,13 +20,15 @@ KINDS = ("sms.send-single", "sms.send-bulk", "sms.check-rows", "mail.notice")
 @pytest.fixture
 def ask(store):
     """Ask why a campaign does not move; the sentences."""
+    return lambda campaign: [reason.sentence for reason in reasons(store, campaign)]
 
-    def ask(campaign):
-        with store.reading() as session:
-            answer = explaining.explain(session, campaign.uuid, KINDS)
-        return [reason.sentence for reason in answer.reasons]
 
-    return ask
+def reasons(store, campaign):
+    """Ask why a campaign does not move."""
+    with store.reading() as session:
+        answer = explaining.explain(session, campaign.uuid, KINDS)
+    assert answer is not None
+    return answer.reasons
 
 
 @pytest.fixture
@@ -105,9 +107,7 @@ def test_campaign_that_gave_up_a_slice(office, store, make_crew, ask, working):
     assert given_up.startswith("Given up at ")
     assert given_up.endswith(": OSError: disk")
     (row,) = office.failed_jobs()
-    with store.reading() as session:
-        answer = explaining.explain(session, campaign.uuid, KINDS)
-    assert answer.reasons[-1].command == f"flask sms retry-failed {row.uuid}"
+    assert reasons(store, campaign)[-1].command == f"flask sms retry-failed {row.uuid}"
     crew.drain()
     ended, again = ask(campaign)
     assert ended.startswith("It has ended (1 sent, 1 failed): A part of the campaign was given up")

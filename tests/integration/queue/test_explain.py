@@ -1,5 +1,6 @@
 """Why a job does not move: every sentence, in the state that it speaks of."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
@@ -35,7 +36,7 @@ def ask(bench):
 
 
 @pytest.fixture
-def why(ask):
+def why(ask: Callable[..., Answer]) -> Callable[..., Reason]:
     """Ask why a job does not move; the only reason."""
 
     def why(wanted) -> Reason:
