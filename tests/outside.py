@@ -220,6 +220,12 @@ def wait_until(condition: Callable[[], object], seconds: float = 10.0) -> None:
         pause.wait(0.02)
 
 
+def rest(seconds: float) -> None:
+    """Let others work for a while."""
+    end = time.monotonic() + seconds
+    wait_until(lambda: time.monotonic() >= end, seconds + 5)
+
+
 def _received(connection: socket.socket) -> bytes:
     data = connection.recv(65_536)
     if not data:

@@ -61,8 +61,13 @@ class Process:
     @property
     def child(self) -> psutil.Process:
         """The worker that it watches."""
-        wait_until(lambda: psutil.Process(self.pid).children())
-        return psutil.Process(self.pid).children()[0]
+        wait_until(lambda: self.children)
+        return self.children[0]
+
+    @property
+    def children(self) -> list[psutil.Process]:
+        """The workers that it watches at this moment."""
+        return psutil.Process(self.pid).children()
 
     @property
     def output(self) -> str:
@@ -158,6 +163,22 @@ class Door:
         self._is_open = True
         threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
 
+    def carry(self, source: socket.socket, sink: socket.socket) -> None:
+        """Pass on what comes from one end until it ends."""
+        try:
+            while data := source.recv(65_536):
+                if self.lets_through(source, sink, data):
+                    sink.sendall(data)
+        except OSError:
+            return
+        finally:
+            _hang_up(source)
+            _hang_up(sink)
+
+    def lets_through(self, _source: socket.socket, _sink: socket.socket, _data: bytes) -> bool:
+        """Say whether something gets through; what does not is swallowed, and nobody is told."""
+        return True
+
     def _accept(self, listener: socket.socket) -> None:
         while True:
             try:
@@ -168,7 +189,7 @@ class Door:
             with self._lock:
                 self._pairs.append((near, far))
             for source, sink in ((near, far), (far, near)):
-                threading.Thread(target=_pump, args=(source, sink), daemon=True).start()
+                threading.Thread(target=self.carry, args=(source, sink), daemon=True).start()
 
     def _connect(self) -> socket.socket:
         folder = self._target.query.get("host")
@@ -179,15 +200,20 @@ class Door:
         return socket.create_connection((self._target.host or "127.0.0.1", self._target.port or 3306))
 
 
-def _pump(source: socket.socket, sink: socket.socket) -> None:
-    try:
-        while data := source.recv(65_536):
-            sink.sendall(data)
-    except OSError:
-        return
-    finally:
-        _hang_up(source)
-        _hang_up(sink)
+class DeafDoor(Door):
+    """A door behind which, while it is deaf, lines of listeners are half open: both ends are there, nothing passes."""
+
+    is_deaf = False
+
+    def __init__(self, url: str) -> None:
+        self._listeners: set[socket.socket] = set()
+        super().__init__(url)
+
+    def lets_through(self, source: socket.socket, sink: socket.socket, data: bytes) -> bool:
+        """Swallow what a listener says or is told."""
+        if data[:1] == b"Q" and b"LISTEN " in data:
+            self._listeners |= {source, sink}
+        return not (self.is_deaf and source in self._listeners)
 
 
 def _hang_up(end: socket.socket) -> None:

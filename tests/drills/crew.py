@@ -5,7 +5,6 @@ import random
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -230,12 +229,6 @@ def _is_gone(pid: int) -> bool:
 
 def _last_lines(path: Path, count: int) -> list[str]:
     return path.read_text(errors="replace").splitlines()[-count:]
-
-
-def rest(seconds: float) -> None:
-    """Let the workers work for a while."""
-    end = time.monotonic() + seconds
-    wait_until(lambda: time.monotonic() >= end, seconds + 5)
 
 
 def environment(folder: Path, database_url: str, outside: Outside, **settings: object) -> dict[str, str]:

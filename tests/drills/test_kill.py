@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from smsqueue.models import Campaign
-from tests.drills.crew import Scene, numbers, rest, scene
+from tests.drills.crew import Scene, numbers, scene
 from tests.drills.judging import Findings, Kill, judge
+from tests.outside import rest
 
 WORKERS, KILL_EVERY_SECONDS, CONCURRENCY = 3, 2.0, 4
 WINDOW = 2 * CONCURRENCY

