@@ -5,6 +5,7 @@ from functools import partial
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import mysql
 
 revision = "0002"
 down_revision = "0001"
@@ -16,6 +17,7 @@ Big = sa.BigInteger()
 must = partial(sa.Column, nullable=False)
 may = sa.Column
 text = sa.String
+EXACT = text(190).with_variant(mysql.VARCHAR(190, collation="utf8mb4_bin"), "mysql", "mariadb")
 
 
 def added() -> dict[str, list[sa.Column[object]]]:
@@ -23,13 +25,14 @@ def added() -> dict[str, list[sa.Column[object]]]:
     return {
         "jobs": [
             must("exceptions", sa.SmallInteger(), server_default=ZERO),
-            may("unique_key", text(190)),
+            may("unique_key", EXACT),
             must("unique_waiting", sa.Boolean(), server_default=sa.false()),
         ],
         "failed_jobs": [
             must("kind", text(60), server_default="?"),
             must("error", text(100), server_default="?"),
             must("attempts", sa.SmallInteger(), server_default=ZERO),
+            may("unique_key", EXACT),
         ],
         "workers": [
             must("is_paused", sa.Boolean(), server_default=sa.false()),

@@ -3,24 +3,33 @@
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from smsqueue.core.errors import SmsQueueError
 from smsqueue.db import changed
-from smsqueue.queue.dialects import locking, now_us
+from smsqueue.queue.dialects import locking, now_us, walk_of_priorities
 from smsqueue.queue.dispatch import SECOND, jobs
 
+LOWEST = 2**15 - 1
+"""The priority number after which there is none."""
 ready = sa.and_(jobs.c.reserved_at.is_(None), jobs.c.available_at <= now_us())
-_columns = (jobs.c.id, jobs.c.uuid, jobs.c.queue, jobs.c.kind, jobs.c.payload, jobs.c.attempts, jobs.c.priority)
+_FACTS = ("id", "uuid", "queue", "kind", "payload", "attempts", "priority", "available_at", "created_at", "exceptions")
+_columns = tuple(jobs.c[name] for name in _FACTS)
 _candidates = (
-    sa.select(*_columns)
-    .where(jobs.c.queue == sa.bindparam("queue"), ready)
-    .order_by(jobs.c.priority, jobs.c.available_at, jobs.c.id)
+    sa.select(*_columns, jobs.c.unique_waiting, now_us().label("now"))
+    .where(jobs.c.queue == sa.bindparam("queue"), jobs.c.priority == sa.bindparam("priority"), ready)
+    .order_by(jobs.c.available_at, jobs.c.id)
     .limit(sa.bindparam("limit", type_=sa.Integer))
 )
-_of_one_priority = _candidates.where(jobs.c.priority == sa.bindparam("priority"))
+_any_ready = (
+    sa.select(sa.literal(1))
+    .where(jobs.c.queue == sa.bindparam("queue"), jobs.c.priority == sa.bindparam("priority"), ready)
+    .limit(1)
+)
+_levels = walk_of_priorities(jobs)
 _take = (
     sa.update(jobs)
     .where(jobs.c.id.in_(sa.bindparam("ids", expanding=True)))
@@ -29,6 +38,7 @@ _take = (
         attempts=jobs.c.attempts + 1,
         worker_id=sa.bindparam("worker"),
         claim_token=sa.bindparam("token"),
+        unique_key=sa.case((jobs.c.unique_waiting, sa.null()), else_=jobs.c.unique_key),
     )
 )
 _mine = (jobs.c.id.in_(sa.bindparam("ids", expanding=True)), jobs.c.claim_token == sa.bindparam("token"))
@@ -48,7 +58,7 @@ class LeaseLost(SmsQueueError):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A worker's hold on one job. `attempts` counts this run."""
+    """A worker's hold on one job. `attempts` counts this run; times are in microseconds, by the database's clock."""
 
     id: int
     uuid: str
@@ -57,24 +67,69 @@ class Claim:
     payload: str
     attempts: int
     priority: int
+    available_at: int
+    created_at: int
+    exceptions: int
+    claimed_at: int
     token: str
 
 
-def claim(session: Session, worker_id: int, queue: str, limit: int, *, priority: int | None = None) -> list[Claim]:
+def claim(session: Session, worker_id: int, queue: str, limit: int, *, ceiling: int | None = None) -> list[Claim]:
     """Take up to `limit` ready jobs of `queue`: smallest priority number first, then the oldest.
 
-    A job that was claimed before comes alone, so that one which kills its worker meets only itself.
+    `ceiling` is the largest priority number to look at. A job that was claimed before comes alone, so that one which
+    kills its worker meets only itself.
     """
-    base = _candidates if priority is None else _of_one_priority
-    statement = locking(base, session.get_bind().dialect)
-    rows = session.execute(statement, {"queue": queue, "limit": limit, "priority": priority}).all()
-    if not rows:
+    return claim_of(session, worker_id, queue, limit, priorities(session, queue, ceiling=ceiling))
+
+
+def claim_of(session: Session, worker_id: int, queue: str, limit: int, levels: Iterable[int]) -> list[Claim]:
+    """Take jobs as `claim` does, of these priorities only, in this order."""
+    chosen = _chosen(_ready_rows(session, queue, limit, levels))
+    if not chosen:
         return []
-    first = rows[0]
-    chosen = [first] if first.attempts else [row for row in rows if not row.attempts]
     token = secrets.token_hex(16)
     session.execute(_take, {"ids": [row.id for row in chosen], "worker": worker_id, "token": token})
-    return [Claim(r.id, r.uuid, r.queue, r.kind, r.payload, r.attempts + 1, r.priority, token) for r in chosen]
+    return [Claim(r[0], r[1], r[2], r[3], r[4], r[5] + 1, *r[6:10], claimed_at=r.now, token=token) for r in chosen]
+
+
+def find(session: Session, job_id: int, token: str) -> Claim | None:
+    """Return the claim that this token proves; None when it is over."""
+    mine = sa.select(*_columns, jobs.c.reserved_at, jobs.c.claim_token).where(jobs.c.id == job_id)
+    row = session.execute(mine.where(jobs.c.claim_token == token)).first()
+    return Claim(*row) if row else None
+
+
+def priorities(session: Session, queue: str, *, ceiling: int | None = None) -> list[int]:
+    """Return the distinct priorities of what waits in `queue`, ready or not, the most urgent first."""
+    # Jumps from one to the next in the index: what waits is not counted, however much it is.
+    return list(session.execute(_levels, {"queue": queue, "ceiling": LOWEST if ceiling is None else ceiling}).scalars())
+
+
+def is_any_ready(session: Session, queue: str, levels: Iterable[int]) -> bool:
+    """Say whether a job of one of these priorities could be claimed."""
+    return any(session.execute(_any_ready, {"queue": queue, "priority": level}).first() for level in levels)
+
+
+def _ready_rows(session: Session, queue: str, limit: int, levels: Iterable[int]) -> list[sa.Row[Any]]:
+    statement = locking(_candidates, session.get_bind().dialect)
+    found: list[sa.Row[Any]] = []
+    for level in levels:
+        found += session.execute(statement, {"queue": queue, "limit": limit - len(found), "priority": level})
+        if len(found) >= limit:
+            break
+    return found
+
+
+def _chosen(rows: Sequence[sa.Row[Any]]) -> Sequence[sa.Row[Any]]:
+    """Leave out what must come alone: jobs that were claimed before, and those whose key is given up by the claim."""
+    if rows and _comes_alone(rows[0]):
+        return rows[:1]
+    return [row for row in rows if not _comes_alone(row)]
+
+
+def _comes_alone(row: sa.Row[Any]) -> bool:
+    return bool(row.attempts or row.unique_waiting)
 
 
 def finish(session: Session, claims: Sequence[Claim]) -> int:
@@ -93,12 +148,24 @@ def hand_back_all(session: Session, worker_id: int, *, but: Sequence[Claim]) -> 
     return changed(session, sa.update(jobs).where(*theirs).values(**_FREE, attempts=jobs.c.attempts - 1))
 
 
-def release(session: Session, held: Claim, *, delay_seconds: float, spent: bool, reason: str | None = None) -> None:
-    """Let the job wait for `delay_seconds`; the run counts as a try only if `spent`. Raises LeaseLost."""
+def release(
+    session: Session,
+    held: Claim,
+    *,
+    delay_seconds: float,
+    spent: bool,
+    reason: str | None = None,
+    exceptions: int = 0,
+) -> None:
+    """Let the job wait for `delay_seconds`; the run counts as a try only if `spent`. Raises LeaseLost.
+
+    `exceptions` is how many more of its runs ended by an error of the job's own.
+    """
     statement = (
         sa.update(jobs)
         .where(jobs.c.id == held.id, jobs.c.claim_token == held.token)
         .values(**_FREE, available_at=now_us() + round(delay_seconds * SECOND), last_error=reason and reason[:500])
+        .values(exceptions=jobs.c.exceptions + exceptions)
     )
     if not spent:
         statement = statement.values(attempts=jobs.c.attempts - 1)

@@ -50,3 +50,22 @@ def can_skip_locked(dialect: sa.Dialect) -> bool:
 def locking(statement: sa.Select[Any], dialect: sa.Dialect) -> sa.Select[Any]:
     """Lock the rows that `statement` picks, stepping over those that somebody else has locked."""
     return statement.with_for_update(skip_locked=can_skip_locked(dialect))
+
+
+def walk_of_priorities(jobs: sa.Table) -> sa.Select[tuple[int]]:
+    """Select the distinct priorities of what waits in a `queue`, up to `ceiling`, by one look into the index for each.
+
+    Whoever asked for the first due jobs of all priorities at once would have to step over all that is due later.
+    """
+
+    def next_one(after: sa.ColumnElement[int] | None) -> sa.ScalarSelect[int]:
+        waiting = (jobs.c.queue == sa.bindparam("queue"), jobs.c.reserved_at.is_(None))
+        look = sa.select(jobs.c.priority).where(*waiting, jobs.c.priority <= sa.bindparam("ceiling", type_=sa.Integer))
+        if after is not None:
+            look = look.where(jobs.c.priority > after)
+        return look.order_by(jobs.c.queue, jobs.c.priority, jobs.c.available_at, jobs.c.id).limit(1).scalar_subquery()
+
+    walk = sa.select(next_one(None).label("priority")).cte("walk", recursive=True)
+    onward = sa.select(next_one(walk.c.priority).label("priority")).where(walk.c.priority.isnot(None))
+    walk = walk.union_all(onward)
+    return sa.select(walk.c.priority).where(walk.c.priority.isnot(None))

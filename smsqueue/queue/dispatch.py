@@ -1,13 +1,16 @@
 """Putting jobs into the queue, in the caller's transaction."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from itertools import islice
 from typing import Any
 from uuid import uuid4
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from smsqueue.db import insert_row, table_of
+from smsqueue.db import insert_many, table_of
 from smsqueue.queue.dialects import now_us
 from smsqueue.queue.job import Job
 from smsqueue.queue.models import JobRow
@@ -15,6 +18,15 @@ from smsqueue.queue.models import JobRow
 jobs = table_of(JobRow)
 SECOND = 1_000_000
 """The engine counts time in microseconds."""
+CHUNK = 1000
+"""So many jobs are put in by one statement."""
+CHANNEL = "smsqueue_jobs"
+"""Where PostgreSQL tells listeners, at the commit, which queue has something new."""
+KEY_LENGTH = 190
+"""What the column `jobs.unique_key` holds."""
+_by_key = sa.select(jobs.c.id).where(jobs.c.unique_key == sa.bindparam("key"))
+_queues = sa.bindparam("queues", type_=postgresql.ARRAY(sa.Text))
+_notify_all = sa.select(sa.func.pg_notify(CHANNEL, sa.func.unnest(_queues)))
 
 
 def clock_us(session: Session) -> int:
@@ -22,22 +34,48 @@ def clock_us(session: Session) -> int:
     return session.execute(sa.select(now_us())).scalar_one()
 
 
-def enqueue(session: Session, job: Job, *, delay_seconds: float = 0, priority: int | None = None) -> int:
-    """Put `job` into its queue and return its id. It exists when, and only when, the caller's transaction commits."""
-    now = clock_us(session)
-    return insert_row(session, jobs, _row(job, now, now + round(delay_seconds * SECOND), priority))
+def enqueue(
+    session: Session,
+    job: Job,
+    *,
+    delay: float = 0,
+    priority: int | None = None,
+    unique: str | None = None,
+    unique_waiting: bool = False,
+) -> int:
+    """Put `job` into its queue and return its id. It exists when, and only when, the caller's transaction commits.
+
+    It runs in `delay` seconds at the earliest. When there is a job with the key `unique` already, nothing is put in and
+    the id of that one is returned. The key is given up when its job is over; with `unique_waiting`, when it is claimed.
+    """
+    row = {**_row(job, priority), "delay_us": round(delay * SECOND)}
+    database = session.get_bind().dialect.name
+    if unique is None:
+        return _insert_row(session, _insert(database, delay <= 0), row)
+    row |= {"unique_key": _checked(unique), "unique_waiting": unique_waiting}
+    return _insert_once(session, _insert(database, delay <= 0, is_unique=True), row)
 
 
-def enqueue_many(session: Session, many: Iterable[Job]) -> int:
-    """Put `many` jobs into their queues in one statement and return how many."""
-    now = clock_us(session)
-    rows = [_row(job, now, now, None) for job in many]
-    if rows:
-        session.execute(sa.insert(jobs), rows)
-    return len(rows)
+def enqueue_many(session: Session, many: Iterable[Job], *, delay: float = 0, priority: int | None = None) -> int:
+    """Put `many` jobs into their queues, a thousand by one statement, and return how many."""
+    remaining = iter(many)
+    count, queues = 0, set[str]()
+    while chunk := list(islice(remaining, CHUNK)):
+        _insert_chunk(session, chunk, round(delay * SECOND), priority)
+        queues.update(job.queue for job in chunk)
+        count += len(chunk)
+    if queues and delay <= 0:
+        notify(session, sorted(queues))
+    return count
 
 
-def _row(job: Job, now: int, available_at: int, priority: int | None) -> dict[str, Any]:
+def notify(session: Session, queues: Sequence[str]) -> None:
+    """Tell listeners at the commit that these queues have something new; only PostgreSQL can."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(_notify_all, {"queues": list(queues)})
+
+
+def _row(job: Job, priority: int | None) -> dict[str, Any]:
     return {
         "uuid": str(uuid4()),
         "queue": job.queue,
@@ -45,6 +83,47 @@ def _row(job: Job, now: int, available_at: int, priority: int | None) -> dict[st
         "payload": job.to_payload(),
         "priority": job.priority if priority is None else priority,
         "attempts": 0,
-        "available_at": available_at,
-        "created_at": now,
     }
+
+
+def _insert_chunk(session: Session, chunk: Sequence[Job], delay_us: int, priority: int | None) -> None:
+    now = clock_us(session)
+    times = {"available_at": now + delay_us, "created_at": now}
+    insert_many(session, jobs, [_row(job, priority) | times for job in chunk])
+
+
+def _checked(key: str) -> str:
+    # MariaDB takes no notice of spaces at the end, and nobody means those at the beginning.
+    if not key or len(key) > KEY_LENGTH or key != key.strip():
+        raise ValueError(f"a unique key has 1 to {KEY_LENGTH} characters and no space around it, not {key!r}")
+    return key
+
+
+@lru_cache
+def _insert(database: str, is_due: bool, *, is_unique: bool = False) -> sa.Insert:
+    """Build the statement that puts in one job; on PostgreSQL it tells listeners, too, if the job can run at once."""
+    times = {"created_at": now_us(), "available_at": now_us() + sa.bindparam("delay_us", type_=sa.BigInteger)}
+    if database in ("mysql", "mariadb"):
+        theirs = mysql.insert(jobs).values(times)
+        return theirs.on_duplicate_key_update(id=sa.func.last_insert_id(jobs.c.id)) if is_unique else theirs
+    ours: Any = (postgresql.insert if database == "postgresql" else sqlite.insert)(jobs).values(times)
+    if is_unique:
+        ours = ours.on_conflict_do_nothing(index_elements=[jobs.c.unique_key])
+    tells = database == "postgresql" and is_due
+    found: sa.Insert = ours.returning(jobs.c.id, *([sa.func.pg_notify(CHANNEL, jobs.c.queue)] if tells else []))
+    return found
+
+
+def _insert_row(session: Session, statement: sa.Insert, row: dict[str, Any]) -> int:
+    result: Any = session.execute(statement, row)
+    return int(result.scalar_one() if result.returns_rows else result.lastrowid)
+
+
+def _insert_once(session: Session, statement: sa.Insert, row: dict[str, Any]) -> int:
+    """Insert a row unless its key is there; the one that has it may be over before we find it, so look again then."""
+    while True:
+        result: Any = session.execute(statement, row)
+        found = result.scalar() if result.returns_rows else result.lastrowid
+        found = found or session.execute(_by_key, {"key": row["unique_key"]}).scalar()
+        if found:
+            return int(found)

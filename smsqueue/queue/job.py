@@ -20,6 +20,14 @@ class Policy:
     timeout_seconds: float = 60
     repeatable: bool = False
     """True lets finished runs be recorded in batches: a crash may then repeat some of them."""
+    retry_for: float = 0
+    """Seconds from the job's making during which it is tried again however often; wins over `tries`. 0: tries count."""
+    max_exceptions: int = 0
+    """So many runs may end by an error of the job's own; deaths and timeouts count as tries only. 0: tries count."""
+    fail_on: tuple[type[BaseException], ...] = ()
+    """An error of these classes fails the job at once."""
+    fail_on_timeout: bool = False
+    """A run that takes too long fails the job at once."""
 
     def delay(self, attempts: int) -> float:
         """Return the seconds to wait after the given number of attempts; the last value repeats."""

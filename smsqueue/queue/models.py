@@ -11,6 +11,8 @@ from smsqueue.db import Base, BigId, UtcDateTime
 
 ZERO = sa.text("0")
 LongText = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
+ExactText = sa.String(190).with_variant(mysql.VARCHAR(190, collation="utf8mb4_bin"), "mysql", "mariadb")
+"""Text in which capital letters count, on every database."""
 
 
 class JobRow(Base):
@@ -33,7 +35,7 @@ class JobRow(Base):
     last_error: Mapped[str | None] = mapped_column(sa.String(500))
     exceptions: Mapped[int] = mapped_column(sa.SmallInteger, server_default=ZERO)
     """How many runs ended by an error of the job's own; deaths and timeouts count in `attempts` only."""
-    unique_key: Mapped[str | None] = mapped_column(sa.String(190), unique=True)
+    unique_key: Mapped[str | None] = mapped_column(ExactText, unique=True)
     """No other job has the same; NULL: there may be any number of them."""
     unique_waiting: Mapped[bool] = mapped_column(server_default=sa.false())
     """The key is given up when the job is claimed, not only when it is over."""
@@ -69,6 +71,8 @@ class FailedJob(Base):
     error: Mapped[str] = mapped_column(sa.String(100), server_default="?")
     """The name of the error's class, to group by."""
     attempts: Mapped[int] = mapped_column(sa.SmallInteger, server_default=ZERO)
+    unique_key: Mapped[str | None] = mapped_column(ExactText)
+    """What it must have to itself again when it is retried; a key given up at the claim is not kept."""
 
 
 class WorkerRow(Base):

@@ -74,7 +74,7 @@ class Bench:
 
     def put(self, *many: Job, delay: float = 0, priority: int | None = None) -> list[int]:
         """Queue jobs, each in a transaction of its own, and return their ids."""
-        put = partial(enqueue, delay_seconds=delay, priority=priority)
+        put = partial(enqueue, delay=delay, priority=priority)
         return [self.store.write(partial(put, job=job)) for job in many]
 
     def worker(self, lease_seconds: float = 60) -> int:

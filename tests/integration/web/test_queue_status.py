@@ -17,7 +17,7 @@ def test_page_says_what_is_wrong_and_which_command_helps(operator, store):
 
 def test_page_counts_jobs_by_queue(operator, store):
     store.write(lambda session: enqueue(session, SendResetMailJob(user_id=1)))
-    store.write(lambda session: enqueue(session, SendResetMailJob(user_id=1), delay_seconds=600))
+    store.write(lambda session: enqueue(session, SendResetMailJob(user_id=1), delay=600))
     cells = [
         [cell.get_text(strip=True) for cell in row.select("th, td")]
         for row in page_of(operator.get("/sms/queue/status")).select("tbody tr")
