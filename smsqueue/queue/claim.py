@@ -184,11 +184,22 @@ def note_progress(session: Session, held: Claim) -> bool:
     return _execute(session, _progress, [held]) == 1
 
 
-def tries_of(session: Session, held: Claim) -> int:
-    """Return how many runs count against the job at this moment: this one's progress may have started them anew."""
-    statement = sa.select(jobs.c.attempts).where(jobs.c.id == held.id, jobs.c.claim_token == held.token)
-    found: int | None = session.execute(statement).scalar()
-    return held.attempts if found is None else found
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What counts against a held job at this moment."""
+
+    attempts: int
+    """This run's progress may have started them anew."""
+    exceptions: int
+    age_seconds: float
+
+
+def standing(session: Session, held: Claim) -> Standing:
+    """Return what counts against a job; as it was claimed, when it is not ours any more."""
+    columns = (jobs.c.attempts, jobs.c.exceptions, now_us() - jobs.c.created_at)
+    found = session.execute(sa.select(*columns).where(jobs.c.id == held.id, jobs.c.claim_token == held.token)).first()
+    attempts, exceptions, age = found or (held.attempts, held.exceptions, held.claimed_at - held.created_at)
+    return Standing(attempts, exceptions, age / SECOND)
 
 
 def free_jobs_of(session: Session, worker_ids: Iterable[int]) -> int:

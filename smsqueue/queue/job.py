@@ -33,6 +33,14 @@ class Policy:
         """Return the seconds to wait after the given number of attempts; the last value repeats."""
         return self.backoff[min(attempts, len(self.backoff)) - 1]
 
+    def is_over(self, attempts: int, exceptions: int, age_seconds: float) -> bool:
+        """Say whether there is no further try after a run that ended badly."""
+        if 0 < self.max_exceptions <= exceptions:
+            return True
+        if self.retry_for:
+            return age_seconds + self.delay(attempts) >= self.retry_for
+        return 0 < self.tries <= attempts
+
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
