@@ -25,6 +25,7 @@ WORDS: dict[str, tuple[int, str]] = {
     "job.batched": (DEBUG, "job {job_id} ({kind}) finished"),
     "job.released": (INFO, "job {job_id} ({kind}) waits for {seconds} s: {reason}"),
     "job.failed": (ERROR, "job {job_id} ({kind}) failed after {attempts} tries: {reason}"),
+    "job.broke_late": (WARNING, "job {job_id} ({kind}) was over already when its handler broke: {reason}"),
     "job.lost": (WARNING, "job {job_id} ({kind}) is held by another worker by now; nothing was recorded"),
     "queue.paused": (WARNING, "queue {queue} (* for all) paused by {author}: {reason}"),
     "queue.resumed": (INFO, "queue {queue} (* for all) resumed by {author}"),
