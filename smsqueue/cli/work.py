@@ -16,6 +16,7 @@ from smsqueue.queue.job import Policy
 from smsqueue.queue.link import PIPES, ParentLink
 from smsqueue.queue.stops import Stops
 from smsqueue.queue.supervisor import Supervisor
+from smsqueue.queue.systemd import Systemd
 from smsqueue.queue.worker import Options, Worker
 
 
@@ -32,6 +33,7 @@ def _numbers(_context: click.Context, _option: click.Parameter, value: str) -> t
 @click.command("work")
 @click.option("--daemon", is_flag=True, help="Keep running; without it, stop when no job is ready.")
 @click.option("--once", is_flag=True, help="Run one job, then stop.")
+@click.option("--workers", default=1, type=click.IntRange(1, 64), show_default=True, help="Worker processes.")
 @click.option("--queue", default=",".join(QUEUES), show_default=True, help="Queues, the most urgent first.")
 @click.option("--timeout", default=60.0, type=click.FloatRange(0), show_default=True, help="Seconds; 0: no limit. *")
 @click.option("--tries", default=1, type=click.IntRange(0), show_default=True, help="Runs before giving up; 0: ever. *")
@@ -46,17 +48,21 @@ def _numbers(_context: click.Context, _option: click.Parameter, value: str) -> t
 def work(**options: object) -> None:
     """Work on the jobs in the queues, in strict order of --queue.
 
-    A parent process watches the worker: it stops a job that runs too long and replaces a worker that dies. TERM
-    and INT finish what is in hand; a second one, a second later, ends it at once. (*) holds for jobs that say
+    A parent process watches the workers: it stops a job that runs too long and replaces a worker that dies. TERM
+    and INT finish what is in hand; a second one, a second later, ends all at once. (*) holds for jobs that say
     nothing else; the sending jobs do, by SMS_TRIES, SMS_BACKOFF, SMS_SINGLE_TIMEOUT and SMS_BULK_TIMEOUT.
 
     \b
     Examples:
       flask sms work --daemon
+      flask sms work --daemon --workers=4
       flask sms work --queue=sms,notifications,default --timeout=300 --tries=3
 
-    Exit codes: 0 stopped in order, 12 over --memory, 1 failed, 2 wrong options.
+    Exit codes: 0 stopped in order, 12 over --memory (with several --workers that one is replaced instead),
+    1 failed, 2 wrong options.
     """
+    if options["once"] and options["workers"] != 1:
+        raise click.UsageError("--once runs one job: it does not go with --workers")
     if options["verbose"]:
         logs.start(settings().log_format, settings().log_file, verbose=True)
     pipes = os.environ.pop(PIPES, None)
@@ -74,7 +80,9 @@ def _parent(options: dict[str, object]) -> int:
         registry,
         grace=float(str(grace)),
         stops=stops,
+        count=int(str(options["workers"])),
         is_once=bool(options["once"]),
+        systemd=Systemd.from_environment(os.environ),
     )
     code = supervisor.run()
     if code == control.RESTART_CODE and not stops.reason:

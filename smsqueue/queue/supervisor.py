@@ -1,109 +1,60 @@
-"""The parent of a worker process: starts it, watches its clock, replaces it, and takes it down in good order.
+"""The parent of worker processes: starts them, watches their clocks, replaces them, takes them down in good order.
 
 The parent has one thread and starts workers by exec, never by fork. It opens a connection only for an action.
 """
 
 import math
-import os
 import select
-import subprocess
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
-from functools import partial
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import Session
 
 from smsqueue.db import Database, first_line
-from smsqueue.queue import workers
-from smsqueue.queue.claim import Claim
+from smsqueue.queue.aftermath import TIME_IS_OVER, bury, in_words
+from smsqueue.queue.child import Child
 from smsqueue.queue.control import RESTART_CODE
-from smsqueue.queue.dispatch import jobs
 from smsqueue.queue.events import emit
-from smsqueue.queue.link import PIPES
 from smsqueue.queue.registry import Registry
-from smsqueue.queue.runner import give_up, put_back
-from smsqueue.queue.stops import Stops
+from smsqueue.queue.stops import PAUSE, RESUME, Stops
+from smsqueue.queue.systemd import Systemd
 from smsqueue.queue.worker import OUT_OF_MEMORY
 from smsqueue.queue.workers import steady
 
 CRASHED = 1
-"""A worker that ends like this had an error of its own; one that was never registered cannot start at all."""
+"""A worker that ends like this had an error of its own; where none was ever registered, none can start at all."""
 IN_ORDER = (0, OUT_OF_MEMORY, RESTART_CODE)
 """How a worker ends that has signed off."""
 SECOND_SIGNAL_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0
 SETTLED_SECONDS = 60.0
 """A worker that lived this long did not die at once."""
+LOOK_SECONDS = 0.5
+GATHER_SECONDS = 0.01
+"""What workers say in this time is read at once: they begin thousands of jobs a second."""
+SHORTEST_SECONDS = 0.005
+NO_MANAGER = Systemd()
 
 
-class TimedOut(Exception):
-    """A job ran longer than it may."""
+@dataclass(eq=False)
+class Seat:
+    """The place of one worker: who works there, when the next one begins, and how many died in it at once."""
 
-
-@dataclass
-class Child:
-    """One worker process and what it last said of itself."""
-
-    process: subprocess.Popen[bytes]
-    said: int
-    lifeline: int
-    born: float = field(default_factory=steady)
-    worker_id: int | None = None
-    running: dict[tuple[int, str], float] = field(default_factory=dict)
-    """Ids and claim tokens of the jobs that run, and when each must be over."""
-    has_worked: bool = False
-    """It got as far as beginning a job; how often a job may end its worker, its tries say."""
-    is_silent: bool = False
-    """The worker closed its end: nothing more will come."""
-    _rest: bytes = b""
-
-    def listen(self) -> None:
-        """Read what the worker wrote, as `ParentLink` says it."""
-        heard = os.read(self.said, 65536)
-        self.is_silent = not heard
-        *lines, self._rest = (self._rest + heard).split(b"\n")
-        for line in lines:
-            self._understand(line.decode().split())
-
-    def _understand(self, words: list[str]) -> None:
-        match words:
-            case ["worker", number]:
-                self.worker_id = int(number)
-            case ["job", job_id, token, seconds]:
-                self.has_worked = True
-                self.running[int(job_id), token] = steady() + (float(seconds) or math.inf)
-            case ["done", job_id, token]:
-                self.running.pop((int(job_id), token), None)
-
-    @property
-    def deadline(self) -> float:
-        """When the first of its jobs must be over."""
-        return min(self.running.values(), default=math.inf)
-
-    def hear_out(self) -> None:
-        """Wait for the process to end and read its last words: they may name the job that ended it."""
-        self.process.wait()
-        os.set_blocking(self.said, False)
-        with suppress(BlockingIOError):  # somebody it started has the pipe open
-            while not self.is_silent:
-                self.listen()
-
-    def close(self) -> int:
-        """Wait for the process to end, close the pipes, return its exit code."""
-        self.hear_out()
-        code = self.process.wait()
-        os.close(self.said)
-        os.close(self.lifeline)
-        return code
+    child: Child | None = None
+    due: float = 0.0
+    """When the next worker is started; infinity: never."""
+    has_served: bool = False
+    """A worker was registered here."""
+    deaths: int = 0
+    code: int = 0
+    """How the last one ended."""
 
 
 class Supervisor:
-    """Keeps one worker process running until it ends by itself or a signal asks for the end.
+    """Keeps `count` worker processes running until they end by themselves or a signal asks for the end.
 
-    `is_once`: it was asked for one job, so there is nothing to replace.
+    `is_once`: they were asked for one job, so there is nothing to replace.
     """
 
     def __init__(
@@ -114,122 +65,151 @@ class Supervisor:
         *,
         grace: float,
         stops: Stops,
+        count: int = 1,
         is_once: bool = False,
+        systemd: Systemd = NO_MANAGER,
     ) -> None:
         self.command, self.database, self.registry = list(command), database, registry
-        self.grace, self.stops, self.is_once = grace, stops, is_once
-        self._deaths = 0
+        self.grace, self.stops, self.is_once, self.systemd = grace, stops, is_once, systemd
+        self.seats = [Seat() for _ in range(count)]
+        self._forced = math.inf
+        self._is_restarting = self._was_ready = self._has_heard = False
+        self._next_sign = 0.0
 
     def run(self) -> int:
-        """Return the worker's exit code once there is nothing to replace."""
-        while True:
-            child = self._start()
-            code = self._watch(child)
-            if self.stops.reason:
-                return max(code, 0)
-            died = code < 0 or (code not in IN_ORDER and child.worker_id is not None)
-            if not died:
-                return code
-            if self.is_once:
-                return CRASHED
-            if self._pause(child):
-                return 0
+        """Return the exit code once there is no worker left, and none to replace.
 
-    def _start(self) -> Child:
-        said, says = os.pipe()
-        alive, lifeline = os.pipe()
-        environment = {**os.environ, PIPES: f"{says},{alive},0"}
-        process = subprocess.Popen(self.command, pass_fds=(says, alive), env=environment)  # noqa: S603 - our own command line
-        os.close(says)
-        os.close(alive)
-        return Child(process, said, lifeline)
+        RESTART_CODE: all have stopped in order to be started anew, with the parent.
+        """
+        while self._goes_on():
+            self._staff()
+            self._wait()
+            for seat in self.seats:
+                if seat.child:
+                    self._attend(seat, seat.child)
+            self._report()
+        if self._is_restarting and not self.stops.reason:
+            self.systemd.reloading()
+            return RESTART_CODE
+        return max(0 if seat.code == RESTART_CODE else seat.code for seat in self.seats)
 
-    def _watch(self, child: Child) -> int:
-        """Follow one worker to its end; a negative code means that it was killed."""
-        forced: float | None = None
-        while child.process.poll() is None:
-            if self.stops.reason and forced is None:
-                child.process.terminate()
-                forced = steady() + self.grace
-            self._wait(child, forced)
-            if forced and (steady() > forced or self._insists(forced)):
-                child.process.kill()
-            elif steady() > child.deadline:
-                self._end_overdue(child)
-        code = child.close()
-        if code not in IN_ORDER:
-            self._bury(child, f"exit code {code}")
-        return code
+    @property
+    def children(self) -> list[Child]:
+        """The processes that run at this moment."""
+        return [seat.child for seat in self.seats if seat.child]
 
-    def _wait(self, child: Child, forced: float | None) -> None:
-        limits = [limit - steady() for limit in (forced or math.inf, child.deadline)]
+    def _goes_on(self) -> bool:
+        is_ending = self.stops.reason or self._is_restarting
+        return bool(self.children) or (not is_ending and any(seat.due < math.inf for seat in self.seats))
+
+    def _staff(self) -> None:
+        """Start workers whose time has come, and pass on what signals ask for."""
+        if self.stops.reason and self._forced == math.inf:
+            self._forced = steady() + self.grace
+            self.systemd.stopping()
+            self._ask_to_end()
+        for seat in self.seats:
+            is_free = seat.child is None and not self.stops.reason and not self._is_restarting
+            if is_free and seat.due <= steady():
+                seat.child = Child.start(self.command, self.systemd.watchdog_seconds / 4)
+        for child in self.children:
+            if child.worker_id and child.is_paused != self.stops.is_paused:
+                child.is_paused = self.stops.is_paused
+                child.process.send_signal(PAUSE if child.is_paused else RESUME)
+
+    def _ask_to_end(self) -> None:
+        for child in self.children:
+            child.process.send_signal(signal.SIGTERM)
+
+    def _wait(self) -> None:
+        """Sleep until somebody says something, a signal comes, or a time is over; hear what was said."""
         signals = self.stops.fileno()
-        pipes = [signals] if child.is_silent else [child.said, signals]
-        longest = 0.02 if child.is_silent else 0.5  # a worker falls silent in the moment before it ends
-        readable, _, _ = select.select(pipes, [], [], max(0.0, min([longest, *limits])))
-        if child.said in readable:
-            child.listen()
+        if self._has_heard:
+            select.select([signals], [], [], GATHER_SECONDS)
+        pipes = {child.said: child for child in self.children if not child.is_silent}
+        # A worker falls silent in the moment before it ends.
+        limits = [steady() + (LOOK_SECONDS if len(pipes) == len(self.children) else 2 * GATHER_SECONDS), self._forced]
+        limits += [child.deadline for child in self.children]
+        limits += [seat.due for seat in self.seats if seat.child is None]
+        seconds = max(SHORTEST_SECONDS, min(limits) - steady())
+        readable, _, _ = select.select([signals, *pipes], [], [], seconds)
         if signals in readable:
             self.stops.take()
+        heard = [pipes[pipe] for pipe in readable if pipe in pipes]
+        for child in heard:
+            child.listen()
+        self._has_heard = bool(heard)
 
-    def _insists(self, forced: float) -> bool:
+    def _attend(self, seat: Seat, child: Child) -> None:
+        if child.process.poll() is not None:
+            self._part(seat, child)
+        elif steady() > min(self._forced, child.deadline) or self._insists():
+            child.kill()
+        seat.has_served = seat.has_served or child.worker_id is not None
+
+    def _insists(self) -> bool:
         # Terminals and service managers signal the whole group, often twice: a second wish counts after a second.
-        late = steady() > forced - self.grace + SECOND_SIGNAL_SECONDS
-        if not late:
+        if self._forced == math.inf:
+            return False
+        is_late = steady() > self._forced - self.grace + SECOND_SIGNAL_SECONDS
+        if not is_late:
             self.stops.signals = min(self.stops.signals, 1)
-        return late and self.stops.signals > 1
+        return is_late and self.stops.signals > 1
 
-    def _end_overdue(self, child: Child) -> None:
-        child.process.kill()
-        overdue = [job for job, limit in child.running.items() if limit < steady()]
-        child.hear_out()
-        for job in overdue:
-            if job in child.running:  # else it ended in the last moment
-                self._try(partial(self._record_timeout, *job))
-
-    def _record_timeout(self, job_id: int, token: str) -> None:
-        held = self.database.write(lambda session: _find(session, job_id, token))
-        if held is None:
+    def _part(self, seat: Seat, child: Child) -> None:
+        """See how a worker has ended, and decide what becomes of its place."""
+        code = child.close()
+        seat.child, seat.code, seat.due = None, max(code, 0), math.inf
+        seat.has_served = seat.has_served or child.worker_id is not None
+        if code not in IN_ORDER:
+            self._bury(child, TIME_IS_OVER if child.overdue else in_words(code))
+        if self.stops.reason or self._is_restarting:
             return
-        policy = self.registry.policy(held.kind)
-        reason = f"TimedOut: stopped after {policy.timeout_seconds:g} s"
-        if policy.tries and held.attempts >= policy.tries:
-            give_up(self.database, self.registry, held, reason, reason)
-        else:
-            put_back(self.database, held, policy.delay(held.attempts), spent=True, reason=reason)
+        if code == RESTART_CODE:
+            self._is_restarting = True
+            self._ask_to_end()  # the others have seen the wish, too, or are too new to have
+        elif self._is_to_replace(child, code):
+            seat.due = steady() + self._pause(seat, child)
+        elif code not in IN_ORDER:
+            seat.code = CRASHED if code < 0 else code
+
+    def _is_to_replace(self, child: Child, code: int) -> bool:
+        if self.is_once or code in (0, RESTART_CODE):
+            return False
+        if code == OUT_OF_MEMORY:
+            return len(self.seats) > 1 and child.has_worked
+        return code < 0 or any(seat.has_served for seat in self.seats)
+
+    def _pause(self, seat: Seat, child: Child) -> float:
+        """Return the seconds until the next one starts: longer each time a worker dies without having worked."""
+        has_settled = child.has_worked or steady() - child.born > SETTLED_SECONDS
+        seat.deaths = 0 if has_settled else seat.deaths + 1
+        pause = 0.0 if seat.deaths <= 1 else min(LONGEST_PAUSE_SECONDS, 0.25 * 2**seat.deaths)
+        emit("worker.replaced", worker_id=child.worker_id, pause=pause)
+        return pause
 
     def _bury(self, child: Child, reason: str) -> None:
-        """Free at once what a dead worker held; only the job that ran has spent a try."""
-        worker_id, begun = child.worker_id, [job_id for job_id, _ in child.running]
-        if worker_id is None:
+        if child.worker_id is None:
             return
-
-        def bury(session: Session) -> None:
-            unbegun = sa.update(jobs).where(jobs.c.worker_id == worker_id, jobs.c.id.notin_(begun))
-            session.execute(unbegun.values(attempts=jobs.c.attempts - 1))
-            workers.bury(session, [worker_id], reason)
-
-        self._try(lambda: self.database.write(bury))
-        emit("worker.died", worker_id=worker_id, reason=reason)
-
-    def _try(self, action: Callable[[], None]) -> None:
         try:
-            action()
+            bury(self.database, self.registry, child.worker_id, reason, culprits=child.culprits)
         except DBAPIError as error:  # the lease will run out instead
             emit("database.away", worker_id=None, reason=first_line(error))
         finally:
             self.database.dispose()
+        emit("worker.died", worker_id=child.worker_id, reason=reason)
 
-    def _pause(self, child: Child) -> bool:
-        """Wait longer each time a worker dies without having worked; True when the wish to stop came meanwhile."""
-        has_settled = child.has_worked or steady() - child.born > SETTLED_SECONDS
-        self._deaths = 0 if has_settled else self._deaths + 1
-        pause = 0.0 if self._deaths <= 1 else min(LONGEST_PAUSE_SECONDS, 0.25 * 2**self._deaths)
-        emit("worker.replaced", worker_id=child.worker_id, pause=pause)
-        return self.stops.wait(pause)
-
-
-def _find(session: Session, job_id: int, token: str) -> Claim | None:
-    columns = (jobs.c.id, jobs.c.uuid, jobs.c.queue, jobs.c.kind, jobs.c.payload, jobs.c.attempts, jobs.c.priority)
-    row = session.execute(sa.select(*columns).where(jobs.c.id == job_id, jobs.c.claim_token == token)).first()
-    return Claim(*row, token=token) if row else None
+    def _report(self) -> None:
+        """Tell the service manager how we are."""
+        if not self._was_ready and all(seat.has_served for seat in self.seats):
+            self._was_ready = True
+            self.systemd.ready()
+        registered = sum(child.worker_id is not None for child in self.children)
+        running = sum(len(child.running) for child in self.children)
+        self.systemd.status(f"workers {registered} of {len(self.seats)}, {'busy' if running else 'idle'}")
+        patience = self.systemd.watchdog_seconds / 2
+        if not patience or steady() < self._next_sign:
+            return
+        if self.children and all(steady() - child.heard < patience for child in self.children):
+            self._next_sign = steady() + patience
+            self.systemd.alive()

@@ -14,7 +14,7 @@ from smsqueue.domain.jobs import SendMailJob
 from smsqueue.queue import control
 from smsqueue.queue.dispatch import enqueue
 from smsqueue.queue.models import FailedJob, JobRow, WorkerRow
-from tests.entries.worker import Act, ShortAct
+from tests.entries.worker import Act, PatientAct, ShortAct
 from tests.processes import Process, eventually, work
 
 
@@ -137,7 +137,7 @@ def test_signal_to_the_whole_group_is_one_signal(scene):
     assert [(row.attempts, row.reserved_at) for row in scene.rows()] == [(0, None)]
 
 
-def test_killed_worker_is_replaced_and_its_jobs_are_free_at_once(scene):
+def test_killed_worker_is_replaced_and_what_it_had_not_begun_is_free_at_once(scene):
     scene.put("note", "note", "note", "wait", "note", "note")
     with scene.worker("--daemon") as process:
         eventually(lambda: "begun 3" in scene.diary)
@@ -146,7 +146,7 @@ def test_killed_worker_is_replaced_and_its_jobs_are_free_at_once(scene):
         eventually(lambda: scene.diary.count("begun 3") == 2)
         (running,) = scene.held()
         assert running.attempts == 2  # the broken run and this one
-        assert [row.attempts for row in scene.rows()] == [2, 0, 0]
+        assert [row.attempts for row in scene.rows()] == [2]  # those in its hand were free at once, and unspent
         scene.say_the_word()
         eventually(lambda: scene.rows() == [])
         process.signal(signal.SIGTERM)
@@ -160,7 +160,7 @@ def test_job_that_kills_its_worker_meets_only_itself_and_is_given_up(scene):
     scene.put("note", "note", "note", "die", "note", "note")
     with scene.worker() as process:
         assert process.ended() == 0
-    assert [line for line in scene.diary if line.startswith("begun")] == [f"begun {n}" for n in (0, 1, 2, 3, 3, 4, 5)]
+    assert [line for line in scene.diary if line.startswith("begun")] == [f"begun {n}" for n in (0, 1, 2, 3, 4, 5, 3)]
     assert [line for line in scene.diary if line.startswith("done")] == [f"done {n}" for n in (0, 1, 2, 4, 5)]
     (row,) = scene.rows(FailedJob)
     assert "TooManyTries" in row.exception
@@ -172,7 +172,8 @@ def test_job_that_ends_its_process_is_given_up_and_the_worker_goes_on(scene):
     scene.put("leave", "note")
     with scene.worker() as process:
         assert process.ended() == 0
-    assert [row.exception.count("TooManyTries") for row in scene.rows(FailedJob)] == [2]
+    reason = "TooManyTries: the worker ended in the middle of the last of 2 tries (exit code 3)"
+    assert [row.exception for row in scene.rows(FailedJob)] == [reason]
     assert "done 1" in scene.diary
 
 
@@ -275,3 +276,16 @@ def test_frozen_worker_is_taken_for_dead_and_changes_nothing_when_it_wakes(scene
                 assert each.ended() == 0
     assert (scene.rows(), scene.rows(FailedJob)) == ([], [])
     assert sorted(scene.states()) == ["lost", "stopped", "stopped"]
+
+
+@pytest.mark.databases("sqlite", "postgresql", "mariadb")
+def test_job_whose_worker_died_waits_as_its_class_says_before_it_is_tried_again(scene):
+    scene.put("die", job_class=PatientAct)
+    scene.put("note")
+    with scene.worker() as process:
+        assert process.ended() == 0
+    assert scene.diary == ["begun 0", "begun 0", "done 0"]
+    (row,) = scene.rows()
+    assert (row.attempts, row.reserved_at) == (1, None)
+    assert row.last_error == "WorkerDied: the worker ended in the middle (killed by SIGKILL)"
+    assert row.available_at - row.created_at > 50_000_000  # microseconds

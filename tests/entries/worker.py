@@ -39,6 +39,13 @@ class ShortAct(Act):
     kind, policy = "test.short-act", Policy(tries=2, backoff=(0,), timeout_seconds=1)
 
 
+@dataclass(frozen=True, kw_only=True)
+class PatientAct(Act):
+    """The same, and it is not tried again before a minute is over."""
+
+    kind, policy = "test.patient-act", Policy(tries=2, backoff=(60,), timeout_seconds=60)
+
+
 def act(job: Act, _run: Any) -> None:
     """Do it, and write down that it was begun and that it is done."""
     diary = Path(os.environ["TEST_DIARY"])
@@ -79,6 +86,7 @@ def main(arguments: list[str]) -> int:
     registry = Registry()
     registry.register(Act, act)
     registry.register(ShortAct, act)
+    registry.register(PatientAct, act)
     database = Database(build_engine(os.environ["DATABASE_URL"]))
     stops = Stops()
     stops.install()
