@@ -15,7 +15,7 @@ TOO_OLD := needs Python 3.11 or newer. Install a newer one and name it: make PYT
 NO_VENV := has no working 'venv' module. Install it (Debian, Ubuntu: apt install python3-venv) and try again.
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev venv run test check format drill bench screenshots lock clean
+.PHONY: help install install-dev venv run test check format drill bench bench-queue screenshots lock clean
 
 help: ## Show this list
 	@echo "make run starts smsqueue here; make test runs every test. All targets:"
@@ -67,12 +67,23 @@ drill: install-dev ## Run the drills: kill, stop and starve real processes for m
 bench: install-dev ## Measure; the last line is RESULT {...}
 	@exec $(PY) -m tests.bench $(ARGS)
 
+bench-queue: install-dev .venv-bench/requirements-bench.lock ## Measure the queue beside others; ends with RESULT {...}
+	@exec $(PY) -m tests.bench.queue $(ARGS)
+
+# The others' packages stay out of .venv: what is measured beside them is what people run.
+.venv-bench/requirements-bench.lock: requirements-bench.lock
+	@echo "Installing what requirements-bench.lock lists into .venv-bench (this needs the network, once) ..."
+	@$(PY) -m venv --clear .venv-bench
+	@.venv-bench/bin/python -m pip --disable-pip-version-check --no-input install --quiet --require-hashes -r $<
+	@cp $< $@
+
 screenshots: install-dev ## Take the README's picture anew, of a campaign that is being sent
 	@exec $(PY) -m tests.screenshots
 
-lock: install-dev ## Renew both locks to the newest versions that pyproject.toml allows
+lock: install-dev ## Renew the locks to the newest versions that pyproject.toml allows
 	$(UV) --upgrade pyproject.toml --extra mysql -o requirements.lock
 	$(UV) --upgrade pyproject.toml --extra mysql --extra dev -c requirements.lock -o requirements-dev.lock
+	$(UV) --upgrade --group bench -o requirements-bench.lock
 
-clean: ## Remove .venv and what the tools have kept; instance/ stays
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build *.egg-info htmlcov
+clean: ## Remove .venv, .venv-bench and what the tools have kept; instance/ stays
+	rm -rf .venv .venv-bench .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build *.egg-info htmlcov

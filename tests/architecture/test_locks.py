@@ -11,6 +11,7 @@ from tests.architecture import source
 
 PIN = re.compile(r"^([\w.-]+)==([^\s;\\]+)", re.MULTILINE)
 LOCKS = ("requirements.lock", "requirements-dev.lock")
+BENCH = "requirements-bench.lock"
 
 
 def text(lock: str) -> str:
@@ -44,7 +45,14 @@ def test_both_locks_pin_the_same_versions():
     assert running.items() <= developing.items()
 
 
-@pytest.mark.parametrize("lock", LOCKS)
+def test_the_benchmarks_lock_pins_what_its_group_asks_for():
+    groups = tomllib.loads((source.ROOT / "pyproject.toml").read_text(encoding="utf-8"))["dependency-groups"]
+    asked, pinned = [Requirement(line) for line in groups["bench"]], pins(BENCH)
+    wrong = [str(each) for each in asked if pinned.get(canonicalize_name(each.name), "0") not in each.specifier]
+    assert not wrong, f"run make lock: {wrong}"
+
+
+@pytest.mark.parametrize("lock", [*LOCKS, BENCH])
 def test_every_pin_has_a_hash_and_no_server_is_named(lock):
     for pin in re.split(r"\n(?=[\w])", text(lock)):
         assert "--hash=sha256:" in pin, pin.splitlines()[0]

@@ -1,0 +1,1 @@
+"""The queue, measured beside bare programs and beside others' queues: `make bench-queue`."""
