@@ -1,84 +1,108 @@
-"""Commands about the queues and the workers as a whole."""
+"""Commands that look at the queues, and one that empties them."""
 
 import click
 from flask.cli import with_appcontext
 
-from smsqueue.cli.base import database, read, settings, write
+from smsqueue.cli.base import database, read, settings
 from smsqueue.cli.output import count, show_json, show_table
 from smsqueue.cli.services import build_registry
+from smsqueue.cli.times import DURATION
 from smsqueue.domain.jobs import QUEUES
-from smsqueue.queue import control, failed, monitor
-from smsqueue.queue.monitor import QueueStatus
+from smsqueue.queue import clearing, monitor
+from smsqueue.queue.depths import ENOUGH
+from smsqueue.queue.monitor import QueueLine, QueueStatus, WorkerLine
 
 
 @click.command("monitor")
 @click.argument("queues", required=False)
 @click.option("--max", "most", type=click.IntRange(min=0), help="Unhealthy, too, when a queue holds more jobs.")
+@click.option(
+    "--max-wait", type=DURATION, metavar="S", help="Unhealthy, too, when a job has waited for longer: 90s, 5m."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @with_appcontext
-def monitor_command(queues: str | None, most: int | None, as_json: bool) -> None:
+def monitor_command(*, queues: str | None, most: int | None, max_wait: float | None, as_json: bool) -> None:
     """Show queues and workers, and whether all is well.
 
     QUEUES limits the list to some, with commas between. Health is judged over all of them, by the rule of the page
-    /sms/queue/status: a worker runs, every queue with work is served, nothing has waited for too long.
+    /sms/queue/status: a worker runs, every queue with work is served, nothing has waited for too long. A queue that
+    is paused is not ill, unless it is over --max or --max-wait.
 
     \b
-    Example, for cron:  flask sms monitor --max 1000 || mail -s "queue" ops@example.org
+    Example, for cron:  flask sms monitor --max 1000 --max-wait 5m || mail -s "queue" ops@example.org
 
     Exit codes: 0 healthy, 1 not healthy, 2 wrong options.
     """
-    status = read(lambda session: monitor.status(session, QUEUES))
-    known = [line.name for line in status.queues]
-    chosen = _named(queues, known) if queues else known
-    full = [
-        line.name for line in status.queues if most is not None and line.waiting + line.delayed + line.reserved > most
-    ]
+    limit = max(ENOUGH, (most or 0) + 1)
+    status = read(lambda session: monitor.status(session, QUEUES, limit=limit))
+    chosen = _among(queues, [line.name for line in status.queues])
+    full = [line.name for line in status.queues if most is not None and _size(line) > most]
+    late = [line.name for line in status.queues if max_wait is not None and (line.oldest_wait_seconds or 0) > max_wait]
     if as_json:
-        content = {**status.as_dict(), "healthy": status.healthy and not full, "over_max": full}
+        content = {**status.as_dict(), "over_max": full, "over_max_wait": late}
+        content["healthy"] = status.healthy and not full and not late
         content["queues"] = [line for line in content["queues"] if line["name"] in chosen]
         show_json(content)
     else:
-        _show(status, chosen, full)
-    if full or not status.healthy:
+        _show(status, chosen, _headline(status, full, late))
+    if full or late or not status.healthy:
         raise click.exceptions.Exit(1)
 
 
-def _named(queues: str, known: list[str]) -> list[str]:
+def _size(line: QueueLine) -> int:
+    return line.waiting + line.delayed + line.reserved
+
+
+def _headline(status: QueueStatus, full: list[str], late: list[str]) -> str:
+    if status.healthy and full:
+        return f"Full: {', '.join(full)} over --max"
+    if status.healthy and late:
+        return f"Late: {', '.join(late)} over --max-wait"
+    return status.headline
+
+
+def _show(status: QueueStatus, chosen: list[str], headline: str) -> None:
+    click.echo(headline)
+    if status.advice:
+        click.echo(f"Try: {status.advice}")
+    click.echo()
+    heads = ("Queue", "Waiting", "Delayed", "Reserved", "Failed", "Oldest wait s", "Paused")
+    rows = [_queue_cells(line) for line in status.queues if line.name in chosen]
+    show_table(heads, rows, empty="No such queue.")
+    click.echo()
+    names = "Worker Host Pid Queues State Reason Heartbeat Jobs MiB Threads Wake-up".split()
+    show_table(names, [_worker_cells(line) for line in status.workers], empty="No worker has run in the last day.")
+
+
+def _queue_cells(line: QueueLine) -> list[object]:
+    numbers = [
+        line.said(name) if name in line.inexact else getattr(line, name)
+        for name in ("waiting", "delayed", "reserved", "failed")
+    ]
+    wait = line.oldest_wait_seconds and round(line.oldest_wait_seconds, 1)
+    return [line.name, *numbers, wait, line.pause and line.pause.words()]
+
+
+def _worker_cells(line: WorkerLine) -> list[object]:
+    state = "paused" if line.is_paused and line.state == "running" else line.state
+    beat = f"{line.heartbeat_age_seconds:.1f} s ago"
+    facts = (line.jobs_done, line.memory_mib, line.threads, line.wakeup)
+    return [str(line.id), line.host, str(line.pid), line.queues, state, line.stop_reason, beat, *facts]
+
+
+def named(queues: str) -> list[str]:
     """Take a list of queues apart; a name that no queue has is a slip of the pen."""
+    return _among(queues, [line.name for line in read(lambda session: monitor.status(session, QUEUES)).queues])
+
+
+def _among(queues: str | None, known: list[str]) -> list[str]:
+    if queues is None:
+        return known
     names = [name.strip() for name in queues.split(",") if name.strip()]
     wrong = [name for name in names if name not in known]
     if wrong or not names:
         raise click.UsageError(f"No queue is named {', '.join(wrong) or queues!r}; there are {', '.join(known)}.")
     return names
-
-
-def _show(status: QueueStatus, chosen: list[str], full: list[str]) -> None:
-    click.echo(status.headline if status.healthy is False or not full else f"Full: {', '.join(full)} over --max")
-    if status.advice:
-        click.echo(f"Try: {status.advice}")
-    queues = [
-        (q.name, q.waiting, q.delayed, q.reserved, q.failed, q.oldest_wait_seconds and round(q.oldest_wait_seconds, 1))
-        for q in status.queues
-        if q.name in chosen
-    ]
-    click.echo()
-    show_table(("Queue", "Waiting", "Delayed", "Reserved", "Failed", "Oldest wait s"), queues, empty="No such queue.")
-    workers = [
-        (
-            str(w.id),
-            w.host,
-            str(w.pid),
-            w.queues,
-            w.state,
-            w.stop_reason,
-            round(w.heartbeat_age_seconds, 1),
-            w.jobs_done,
-        )
-        for w in status.workers
-    ]
-    click.echo()
-    heads = ("Worker", "Host", "Pid", "Queues", "State", "Reason", "Heartbeat s ago", "Jobs")
-    show_table(heads, workers, empty="No worker has run in the last day.")
 
 
 @click.command("clear")
@@ -87,38 +111,19 @@ def _show(status: QueueStatus, chosen: list[str], full: list[str]) -> None:
 @click.option("--force", is_flag=True, help="Do not ask, in production either.")
 @with_appcontext
 def clear(queues: str, reserved: bool, force: bool) -> None:
-    """Delete the jobs of a queue.
+    """Delete the jobs of a queue, some at a time.
 
-    The recipients of deleted sending jobs are not sent to; their credits come back at once.
+    The recipients of deleted sending jobs are not sent to; their credits come back at once. Jobs that are held by
+    a worker, and those that come meanwhile, stay.
 
     \b
     Example:  flask sms clear --queue=sms
 
     Exit codes: 0 done, 1 not done, 2 wrong options.
     """
-    names = _named(queues, read(lambda session: [line.name for line in monitor.status(session, QUEUES).queues]))
+    names = named(queues)
     if settings().is_production and not force:
         click.confirm(f"Delete all jobs of {', '.join(names)} in production?", abort=True)
+    registry = build_registry()
     for name in names:
-        click.echo(f"{name}: {count(_clear(name, reserved), 'job')} deleted.")
-
-
-def _clear(queue: str, reserved: bool) -> int:
-    registry, store = build_registry(), database()
-    return store.write(lambda session: failed.clear(session, registry, queue, reserved=reserved))
-
-
-@click.command("restart")
-@with_appcontext
-def restart() -> None:
-    """Ask all workers to finish what they have in hand and start anew, with new code.
-
-    Their environment stays as it is: for new settings, restart the service.
-
-    \b
-    Example, after a deployment:  flask sms restart
-
-    Exit codes: 0 asked, 1 not asked.
-    """
-    write(control.request_restart)
-    click.echo("Workers start anew when they have finished what they have in hand.")
+        click.echo(f"{name}: {count(clearing.clear(database(), registry, name, reserved=reserved), 'job')} deleted.")

@@ -19,6 +19,7 @@ from smsqueue.queue.workers import workers
 SLOW_SECONDS = 300
 SHOWN_SECONDS = 24 * 3600
 """Workers that stopped or were lost stay in view this long."""
+SHOWN_WORKERS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,19 +118,19 @@ def status(session: Session, queues: Sequence[str], *, limit: int = ENOUGH) -> Q
     now = clock_us(session)
     wishes = control.read(session)
     lines = _queue_lines(session, queues, now, limit, wishes)
-    crew = _worker_lines(session, now)
-    pauses = [_wish(each) for each in wishes.pauses]
-    maintenance = _wish(wishes.maintenance) if wishes.maintenance else None
-    return QueueStatus(*_verdict(lines, crew, maintenance), lines, crew, pauses, maintenance)
+    workers_seen = crew(session)
+    pauses = [wish_of(each) for each in wishes.pauses]
+    maintenance = wish_of(wishes.maintenance) if wishes.maintenance else None
+    return QueueStatus(*_verdict(lines, workers_seen, maintenance), lines, workers_seen, pauses, maintenance)
 
 
 def hindrance(session: Session, queue: str) -> Hindrance | None:
     """Say why no worker takes jobs of `queue`; None when one does. Two small queries: polls ask this."""
     wishes = control.read(session)
     if wishes.maintenance:
-        return Hindrance("maintenance", _wish(wishes.maintenance))
+        return Hindrance("maintenance", wish_of(wishes.maintenance))
     if pause := wishes.pause_of(queue):
-        return Hindrance("paused", _wish(pause))
+        return Hindrance("paused", wish_of(pause))
     alive = sa.select(workers.c.queues).where(workers.c.state == "running", workers.c.expires_at > now_us())
     served = {name for queues in session.scalars(alive) for name in queues.split(",")}
     return None if queue in served else Hindrance("nobody")
@@ -145,7 +146,7 @@ def _queue_lines(session: Session, queues: Sequence[str], now: int, limit: int, 
         pause = wishes.pause_of(name)
         facts = _counts(depths.get(name, Depth()), samples.get(name), now)
         facts.update(_failed(failed.get(name, 0), sum(failed.values()) > limit, facts["inexact"]))
-        found.append(QueueLine(name, **facts, pause=_wish(pause) if pause else None))
+        found.append(QueueLine(name, **facts, pause=wish_of(pause) if pause else None))
     return found
 
 
@@ -164,10 +165,14 @@ def _failed(number: int, is_cut: bool, inexact: tuple[str, ...]) -> dict[str, An
     return {"failed": number, "inexact": (*inexact, "failed") if is_cut else inexact}
 
 
-def _worker_lines(session: Session, now: int) -> list[WorkerLine]:
+def crew(session: Session) -> list[WorkerLine]:
+    """Return the workers, running ones first, and those that ended in the last day."""
+    now = clock_us(session)
     recent = sa.or_(workers.c.state == "running", workers.c.heartbeat_at > now - SHOWN_SECONDS * SECOND)
     running_first = sa.case((workers.c.state == "running", 0), else_=1)
-    rows = session.execute(sa.select(workers).where(recent).order_by(running_first, workers.c.id.desc()).limit(100))
+    rows = session.execute(
+        sa.select(workers).where(recent).order_by(running_first, workers.c.id.desc()).limit(SHOWN_WORKERS)
+    )
     return [_worker_line(row, now) for row in rows]
 
 
@@ -189,11 +194,11 @@ def _worker_line(row: Any, now: int) -> WorkerLine:
     )
 
 
-def _verdict(lines: list[QueueLine], crew: list[WorkerLine], maintenance: Wish | None) -> tuple[bool, str, str | None]:
+def _verdict(lines: list[QueueLine], team: list[WorkerLine], maintenance: Wish | None) -> tuple[bool, str, str | None]:
     """Judge health: what an operator has asked for is no illness, whatever waits because of it."""
     if maintenance:
         return True, f"Maintenance, {maintenance.words()}", "flask sms up"
-    running = [worker for worker in crew if worker.state == "running"]
+    running = [worker for worker in team if worker.state == "running"]
     if not running:
         return False, "Stopped: no worker is running", "flask sms work --daemon"
     wanted = [line for line in lines if not line.pause]
@@ -222,7 +227,8 @@ def _unserved(queue: str, running: list[WorkerLine]) -> tuple[str, str] | None:
     return None
 
 
-def _wish(found: Control) -> Wish:
+def wish_of(found: Control) -> Wish:
+    """Return a wish in the words of the status."""
     until = None if found.until is None else _time(found.until)
     return Wish(found.queue, _time(found.since), until, found.author, found.reason)
 

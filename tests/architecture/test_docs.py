@@ -41,12 +41,14 @@ def sms_commands(make_settings):
 
 
 def events() -> set[str]:
-    """Find the names of all events that the code emits."""
+    """Find the names of all events that the code emits, at once or when the transaction is committed."""
+    places = {"emit": 0, "emit_once_committed": 1}
     return {
-        str(call.args[0].value)
+        str(name.value)
         for file in source.shipped()
         for call in source.calls(file)
-        if ast.unparse(call.func).rpartition(".")[2] == "emit" and call.args and isinstance(call.args[0], ast.Constant)
+        if (place := places.get(ast.unparse(call.func).rpartition(".")[2])) is not None
+        and isinstance(name := (*call.args, None, None)[place], ast.Constant)
     }
 
 

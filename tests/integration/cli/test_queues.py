@@ -6,12 +6,13 @@ import click
 import pytest
 import sqlalchemy as sa
 
-from smsqueue.cli import sms
+from smsqueue.cli.group import sms
 from smsqueue.cli.services import build_registry
 from smsqueue.domain import credits
 from smsqueue.domain.jobs import QUEUES
 from smsqueue.models import Account, Campaign
 from smsqueue.queue import claim, control, failed, workers
+from smsqueue.queue.dispatch import SECOND
 from smsqueue.queue.models import FailedJob, JobRow
 from tests.integration.cli.conftest import runner_of
 
@@ -68,6 +69,20 @@ def test_monitor_minds_how_many_jobs_wait(run, ann, worker_id):
     run("monitor", "--max", "1")
     assert "Full: sms" in run("monitor", "--max", "0", code=1).stdout
     assert json.loads(run("monitor", "--max", "0", "--json", code=1).stdout)["over_max"] == ["sms"]
+
+
+def test_monitor_minds_how_long_jobs_wait_also_in_a_paused_queue(run, store, ann, worker_id):
+    run(*SEND)
+    minute = 60 * SECOND
+    store.write(lambda s: s.execute(sa.update(JobRow).values(available_at=JobRow.available_at - 4 * minute)))
+    run("monitor", "--max-wait", "5m")
+    assert "Late: sms over --max-wait" in run("monitor", "--max-wait", "90s", code=1).stdout
+    store.write(lambda s: s.execute(sa.update(JobRow).values(available_at=JobRow.available_at - 4 * minute)))
+    run("monitor", code=1)
+    run("pause", "sms", "--author", "ana")
+    assert "Paused: the queue sms, by ana since" in run("monitor").stdout
+    late = json.loads(run("monitor", "--max-wait", "5m", "--json", code=1).stdout)
+    assert (late["healthy"], late["over_max_wait"], late["queues"][0]["exact"]) == (False, ["sms"], True)
 
 
 @pytest.mark.databases("sqlite")

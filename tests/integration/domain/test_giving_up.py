@@ -8,7 +8,7 @@ from smsqueue.domain.errors import NotEnoughCredits
 from smsqueue.domain.jobs import SendBulkSmsJob
 from smsqueue.domain.slices import NotRetryable
 from smsqueue.models import Recipient, Status
-from smsqueue.queue import failed
+from smsqueue.queue import clearing, failed
 from smsqueue.queue.models import JobRow
 from smsqueue.queue.registry import Entry
 from tests.domain_workers import Scripted
@@ -172,7 +172,7 @@ def test_a_leftover_job_that_is_given_up_does_not_touch_a_campaign_that_ended(of
 
 
 def clear(office, crew, **options):
-    return office.store.write(lambda session: failed.clear(session, crew.registry, "sms", **options))
+    return clearing.clear(office.store, crew.registry, "sms", **options)
 
 
 def test_a_cleared_queue_credits_what_it_would_have_sent_and_ends_the_campaign(office, crew):

@@ -1,13 +1,16 @@
-"""Failed jobs retried and waiting jobs cleared: each whole or not at all."""
+"""Failed jobs listed, retried and forgotten: each whole or not at all."""
+
+from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
 
+from smsqueue.core.clock import now
 from smsqueue.queue import failed
 from smsqueue.queue.dispatch import jobs
-from smsqueue.queue.failed import NoSuchFailedJob
+from smsqueue.queue.failed import Choice, KeyTaken, NoSuchFailedJob
 from smsqueue.queue.models import FailedJob
-from tests.integration.queue.kit import Later, Note, Quick, Refused, refuse
+from tests.integration.queue.kit import Later, Note, Refused, refuse
 
 
 def fail_one(bench, job=None):
@@ -81,49 +84,97 @@ def test_listing_shows_the_newest_first(bench):
     ids = [fail_one(bench, Note(number=n)).id for n in range(3)]
     with bench.store.reading() as session:
         assert [row.id for row in failed.listing(session, 2)] == ids[:0:-1]
-        assert failed.all_ids(session) == ids
+        assert failed.chosen_ids(session) == ids
 
 
-def test_clear_deletes_waiting_and_delayed_jobs_of_one_queue_and_tells_their_hooks(bench):
-    cleared = []
-    bench.handle(Note, bench.note, on_cleared=lambda _session, job: cleared.append(job.number))
-    bench.put(Note(number=1), Later())
-    bench.put(Note(number=2), delay=600)
-    assert bench.store.write(lambda s: failed.clear(s, bench.registry, "default")) == 2
-    assert cleared == [1, 2]
-    assert [row.queue for row in bench.rows()] == ["later"]
-
-
-@pytest.mark.parametrize(("reserved", "left"), [(False, 1), (True, 0)])
-def test_clear_spares_held_jobs_unless_told_otherwise(bench, reserved, left):
-    bench.put(Note(number=1), Note(number=2))
-    bench.take()
-    bench.store.write(lambda s: failed.clear(s, bench.registry, "default", reserved=reserved))
-    assert len(bench.rows()) == left
-
-
-def test_nothing_is_cleared_when_a_hook_breaks(bench):
-    bench.handle(Note, bench.note, on_cleared=refuse)
-    bench.put(Quick(), Note())
-    with pytest.raises(Refused):
-        bench.store.write(lambda s: failed.clear(s, bench.registry, "default"))
-    assert len(bench.rows()) == 2
-
-
-def test_clear_deletes_jobs_that_nobody_can_read(bench):
-    bench.put(Note(), Note(), Note())
-    for job_id, payload in zip((row.id for row in bench.rows()), ("garbled", '{"kind": "?"}', "[]"), strict=True):
-        bench.execute(sa.update(jobs).where(jobs.c.id == job_id).values(payload=payload))
-    assert bench.store.write(lambda s: failed.clear(s, bench.registry, "default")) == 3
-    assert bench.rows() == []
-
-
-def test_worker_whose_job_was_cleared_notices(bench):
-    def clear(*_):
-        bench.store.write(lambda s: failed.clear(s, bench.registry, "default", reserved=True))
-
-    bench.handle(Note, clear)
+def test_job_keeps_why_it_failed_and_how_often_it_was_tried(bench):
     bench.put(Note())
-    bench.run_one()
-    assert bench.rows() == []
-    assert len(bench.events("job.lost")) == 1
+    (held,) = bench.take()
+    bench.store.write(lambda s: failed.fail(s, bench.registry, held, "reason", "trace", error="NoRoute"))
+    (row,) = bench.failed()
+    assert (row.kind, row.error, row.attempts, row.unique_key) == ("test.note", "NoRoute", 1, None)
+
+
+def put_unique(bench, key):
+    bench.put(Note())
+    bench.execute(sa.update(jobs).where(jobs.c.unique_key.is_(None)).values(unique_key=key))
+
+
+def test_unique_job_is_not_retried_while_another_has_its_key(bench):
+    put_unique(bench, "one of these")
+    (held,) = bench.take()
+    bench.store.write(lambda s: failed.fail(s, bench.registry, held, "reason", "trace"))
+    row = bench.failed()[0]
+    put_unique(bench, "one of these")
+    with pytest.raises(KeyTaken, match="unique key 'one of these'"):
+        retry(bench, row.id)
+    assert [each.id for each in bench.failed()] == [row.id]
+    bench.work()
+    retry(bench, row.id)
+    assert bench.row().unique_key == "one of these"
+
+
+def failed_at(bench, days):
+    """Let three jobs have failed: 30, 20 and 10 days ago."""
+    at = dict(zip([fail_one(bench, Note(number=n)).id for n in range(3)], days, strict=True))
+    for job_id, age in at.items():
+        moment = now() - timedelta(days=age)
+        bench.execute(sa.update(FailedJob).where(FailedJob.id == job_id).values(failed_at=moment))
+    return list(at)
+
+
+def test_choice_is_by_queue_kind_error_age_and_number(bench):
+    first, second, third = failed_at(bench, (30, 20, 10))
+    later = fail_one(bench, Later()).id
+    bench.execute(sa.update(FailedJob).where(FailedJob.id == second).values(error="NoRoute"))
+    wanted = {
+        Choice(): [first, second, third, later],
+        Choice(queue="later"): [later],
+        Choice(kind="test.note"): [first, second, third],
+        Choice(error="NoRoute"): [second],
+        Choice(since=now() - timedelta(days=15)): [third, later],
+        Choice(before=now() - timedelta(days=15)): [first, second],
+        Choice(ids=(second, third)): [second, third],
+        Choice(queue="default", ids=(third, 9**40)): [third],
+        Choice(queue="default", error="NoRoute", kind="test.later"): [],
+    }
+    with bench.store.reading() as session:
+        assert {choice: failed.chosen_ids(session, choice) for choice in wanted} == wanted
+
+
+def test_failed_jobs_are_grouped_by_kind_and_error(bench):
+    first, second, third = failed_at(bench, (30, 20, 10))
+    fail_one(bench, Later())
+    bench.execute(sa.update(FailedJob).where(FailedJob.id != second).values(error="NoRoute"))
+    with bench.store.reading() as session:
+        found = failed.groups(session)
+    facts = [(group.kind, group.error, group.count, group.first_id, group.last_id) for group in found]
+    assert facts[0] == ("test.note", "NoRoute", 2, first, third)
+    assert {each[:3] for each in facts[1:]} == {("test.note", "?", 1), ("test.later", "NoRoute", 1)}
+    assert (now() - found[0].last_at).days == 10
+
+
+def test_forgotten_job_is_gone_and_its_hooks_are_not_asked(bench):
+    row = fail_one(bench)
+    bench.handle(Note, bench.note, on_retried=refuse, on_cleared=refuse, on_failed=refuse)
+    bench.store.write(lambda s: failed.forget(s, row.uuid))
+    assert bench.failed() == []
+    assert bench.events("job.forgotten") == [{"uuid": row.uuid, "kind": "test.note"}]
+    with pytest.raises(NoSuchFailedJob):
+        bench.store.write(lambda s: failed.forget(s, row.id))
+
+
+def test_old_failed_jobs_are_forgotten_some_at_a_time(bench):
+    *_, third = failed_at(bench, (30, 20, 10))
+    choice = Choice(before=now() - timedelta(days=15))
+    assert failed.forget_many(bench.store, choice, chunk=1) == 2
+    assert [row.id for row in bench.failed()] == [third]
+    assert failed.forget_many(bench.store, choice) == 0
+    assert bench.events("jobs.forgotten") == [{"count": 2}]
+
+
+def test_retry_is_an_event(bench):
+    row = fail_one(bench)
+    job_id = retry(bench, row.id)
+    facts = {"uuid": row.uuid, "kind": "test.note", "queue": "default", "job_id": job_id}
+    assert bench.events("job.retried") == [facts]
