@@ -32,7 +32,7 @@ class Desk:
             self.finish(session)
             if not self._look_round(session) or limit <= 0:
                 return []
-            return self._order.take(session, self.worker_id, limit, **_only(ceiling))
+            return self._order.take(session, self.worker_id, limit, ceiling=ceiling)
 
         found = self._database.write(turn)
         self._forget_finished()
@@ -77,7 +77,3 @@ def hand_back(session: Session, many: Sequence[Claim]) -> None:
     """Free jobs that were not begun; the claims do not count as tries."""
     for _, group in groupby(many, key=lambda held: held.token):
         claims.hand_back(session, list(group))
-
-
-def _only(ceiling: int | None) -> dict[str, int]:
-    return {} if ceiling is None else {"ceiling": ceiling}

@@ -9,14 +9,12 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from smsqueue.db import after_commit
-from smsqueue.queue.claim import ready
-from smsqueue.queue.dispatch import jobs
+from smsqueue.queue.claim import is_any_ready, priorities
+from smsqueue.queue.dispatch import CHANNEL
 from smsqueue.queue.events import emit
 from smsqueue.queue.stops import Stops
 from smsqueue.queue.workers import steady
 
-CHANNEL = "smsqueue_jobs"
-"""Where PostgreSQL tells of new jobs; the payload is the queue's name."""
 SHORTEST_PAUSE_SECONDS = 0.025
 WATCH_SECONDS = 0.015
 PROOF_SECONDS = 10.0
@@ -60,8 +58,7 @@ class Watcher(Wakeup):
 
     def __init__(self, engine: sa.Engine, queues: Sequence[str]) -> None:
         super().__init__()
-        look = sa.select(sa.literal(1)).where(jobs.c.queue.in_(queues), ready).limit(1)
-        self._look = str(look.compile(engine, compile_kwargs={"literal_binds": True}))
+        self._engine, self._queues = engine, queues
         self._error = _driver(engine).Error
         self._connection = _connect(engine, isolation_level=None, timeout=1)
         self._version = self._read_version()
@@ -82,7 +79,12 @@ class Watcher(Wakeup):
 
     def _is_news(self) -> bool:
         before, self._version = self._version, self._read_version()
-        return before != self._version and self._connection.execute(self._look).fetchone() is not None
+        return before != self._version and self._is_any_ready()
+
+    def _is_any_ready(self) -> bool:
+        """Look without asking for the right to write: whoever changed something may still be at it."""
+        with Session(self._engine) as session:
+            return any(is_any_ready(session, queue, priorities(session, queue)) for queue in self._queues)
 
     def _read_version(self) -> int:
         version: int = self._connection.execute("PRAGMA data_version").fetchone()[0]

@@ -254,7 +254,7 @@ class Worker:
 
     def _new_hands(self) -> Hands:
         assert self.lease  # noqa: S101 - we have just registered
-        runner = Runner(self.registry, self.database, self.lease, self.stops, self.order)
+        runner = Runner(self.registry, self.database, self.lease, self.stops, self.order, self.rounds.tally)
         options = self.options
         if options.threads > 1 and not options.once:
             return AtOnce(

@@ -44,8 +44,8 @@ def test_claim_whose_commit_was_lost_is_given_back_when_the_database_returns(ben
     take = Order.take
     lost: list[claims.Claim] = []
 
-    def lose_the_answer(order, session, worker_id, limit):
-        claimed = take(order, session, worker_id, limit)
+    def lose_the_answer(order, session, worker_id, limit, *, ceiling):
+        claimed = take(order, session, worker_id, limit, ceiling=ceiling)
         if not lost:
             lost.extend(claimed)
             session.commit()
