@@ -9,6 +9,7 @@ from smsqueue.domain import completion, drafts
 from smsqueue.handlers import Services, register_all
 from smsqueue.mail import Mailer
 from smsqueue.observe.redaction import scrub
+from smsqueue.queue import drill
 from smsqueue.queue.job import Policy
 from smsqueue.queue.registry import Registry
 
@@ -23,6 +24,7 @@ def build_registry(services: Services | None = None, defaults: Policy | None = N
     """Return every kind of job with its handler and hooks."""
     registry = Registry(defaults or Policy(), scrub=scrub)
     register_all(registry, services or build_services())
+    drill.register(registry)
     return registry
 
 
