@@ -10,7 +10,6 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from smsqueue.db import BigId, Database
-from smsqueue.queue import claim as claims
 from smsqueue.queue.job import Job, Policy
 from smsqueue.queue.registry import Registry
 from smsqueue.queue.runner import Run, Snooze
@@ -109,7 +108,7 @@ def _plain(job: Task, run: Run) -> None:
 def _safe(job: Task, run: Run) -> None:
     def end(session: Session) -> None:
         note(session, job, run)
-        (run.complete_in(session) if hasattr(run, "complete_in") else claims.finish(session, [run.claim]))
+        run.complete_in(session)
 
     if job.seconds:
         time.sleep(job.seconds)
