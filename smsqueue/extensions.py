@@ -6,14 +6,17 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from flask import Flask, g, has_request_context
 from flask_mail import Mail
-from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
-from flask_wtf.csrf import CSRFError
 from sqlalchemy.orm import Session
+from werkzeug.exceptions import BadRequest
 
 from smsqueue.db import Base, Database, build_engine
 
 T = TypeVar("T")
+
+
+class OpenTooLong(BadRequest):
+    """The page that a request came from was open for too long, or is not ours: its CSRF token is wrong."""
 
 
 class FlaskDatabase(SQLAlchemy):
@@ -24,7 +27,6 @@ class FlaskDatabase(SQLAlchemy):
 
 
 db = FlaskDatabase(metadata=Base.metadata, session_options={"autoflush": False}, add_models_to_shell=False)
-migrate = Migrate()
 mail = Mail()
 
 
@@ -32,10 +34,10 @@ def write(use_case: Callable[[Session], T]) -> T:
     """Run `use_case(session)` in one transaction of its own, as `db.Database.write` does.
 
     What the page has read before is let go of first: read again, it shows what was written. A request whose CSRF
-    token was wrong may show its form again, but it writes nothing: for it this raises CSRFError (page 400).
+    token was wrong may show its form again, but it writes nothing: for it this raises OpenTooLong (page 400).
     """
     if has_request_context() and g.get("csrf_failed", False):
-        raise CSRFError("This page was open for too long.")
+        raise OpenTooLong("This page was open for too long.")
     db.session.rollback()
     try:
         return database().write(use_case)

@@ -21,6 +21,9 @@ from tests.outside import ROOT, wait_until
 NOISE = ("SMS_", "SIMULATED_", "MAIL_", "DATABASE_URL", "FLASK_", "QUEUE_", "SECRET_KEY")
 """Settings of whoever runs the tests are not those of the processes."""
 
+COMPILED_ONCE = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(Path(tempfile.gettempdir(), "smsqueue-pyc"))}
+"""As installed programs are: processes that compile themselves at each start would make slow tests."""
+
 
 class Process:
     """A program of ours in a process of its own; whatever happens, it and its children end with the `with` block."""
@@ -46,7 +49,7 @@ class Process:
     def start(self) -> Self:
         """Start it."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(NOISE)}
-        environ = {**kept, "PYTHONUNBUFFERED": "1", **self.environment}
+        environ = {**kept, "PYTHONUNBUFFERED": "1", **COMPILED_ONCE, **self.environment}
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 self.arguments, cwd=ROOT, env=environ, stdout=log, stderr=subprocess.STDOUT

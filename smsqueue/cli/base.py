@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import click
 from flask import current_app
-from flask.cli import AppGroup
+from flask.cli import AppGroup, with_appcontext
 from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 from sqlalchemy.orm import Session
 
@@ -13,6 +13,7 @@ from smsqueue.config import Settings
 from smsqueue.core.errors import SmsQueueError
 from smsqueue.db import Database
 from smsqueue.extensions import db
+from smsqueue.observe import logs
 from smsqueue.observe.redaction import scrub
 
 T = TypeVar("T")
@@ -33,6 +34,26 @@ class Commands(AppGroup):
             reason = scrub(str(error.orig)).strip().splitlines()[0].rstrip(".")
             advice = "Is DATABASE_URL right, and was `flask db upgrade` run?"
             raise click.ClickException(f"The database does not do what is asked: {reason}. {advice}") from error
+
+
+def make_group(*commands: click.Command) -> Commands:
+    """Build `flask sms` with these commands."""
+    group = Commands("sms", callback=_begin, help=_begin.__doc__)
+    for command in commands:
+        group.add_command(command)
+    return group
+
+
+@click.pass_context
+@with_appcontext
+def _begin(context: click.Context) -> None:
+    """Send SMS campaigns in the background.
+
+    `flask sms COMMAND --help` shows each command with an example and its exit codes.
+    """
+    chosen = settings()
+    logs.start(chosen.log_format, chosen.log_file, quiet=context.invoked_subcommand != "work")
+    context.call_on_close(logs.stop)
 
 
 def settings() -> Settings:

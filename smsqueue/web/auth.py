@@ -24,10 +24,10 @@ from smsqueue.domain import accounts
 from smsqueue.domain.accounts import BadAccount
 from smsqueue.domain.jobs import SendResetMailJob
 from smsqueue.extensions import db, write
+from smsqueue.mail import RESET_SALT, RESET_WITHIN
 from smsqueue.models import User
 from smsqueue.queue.dispatch import enqueue
 
-RESET_WITHIN = timedelta(hours=1)
 VAGUE = (
     "This e-mail address and password do not belong together. After several wrong tries an account pauses, for up to "
     "15 minutes; a new password by e-mail ends the pause."
@@ -56,6 +56,7 @@ OPTIONS: dict[str, Any] = {
     "CHANGEABLE": True,
     "RETURN_GENERIC_RESPONSES": True,
     "RESET_PASSWORD_WITHIN": RESET_WITHIN,
+    "RESET_SALT": RESET_SALT,
     "FRESHNESS": timedelta(minutes=-1),
     "JOIN_USER_ROLES": False,
     "STATIC_FOLDER": None,

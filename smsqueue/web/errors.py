@@ -1,5 +1,6 @@
 """Pages for what goes wrong: what happened, what to do, and a number to tell the operator."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flask import Flask, current_app, g, jsonify, render_template, request
@@ -11,6 +12,7 @@ from werkzeug.exceptions import HTTPException, InternalServerError, RequestEntit
 
 from smsqueue.db import is_away
 from smsqueue.domain.errors import NotFound
+from smsqueue.extensions import OpenTooLong
 from smsqueue.web import access
 from smsqueue.web.forms import OPEN_TOO_LONG
 
@@ -60,10 +62,15 @@ WORDS = {
 }
 
 
-def answer(code: int, words: Words | None = None) -> ResponseReturnValue:
-    """Answer with an error page, or JSON for who asked for that; from 500 up the page needs no database."""
+def answer(
+    code: int, words: Words | None = None, *, retry_after: int = RETRY_SECONDS, typed: Sequence[tuple[str, str]] = ()
+) -> ResponseReturnValue:
+    """Answer with an error page, or JSON for who asked for that; from 500 up the page needs no database.
+
+    Of those, the page can hold what somebody has `typed` and give it back to its form.
+    """
     words = words or WORDS.get(code, WORDS[500 if code >= 500 else 400])
-    headers = {"Retry-After": str(RETRY_SECONDS)} if code in (429, 503) else {}
+    headers = {"Retry-After": str(retry_after)} if code in (429, 503) else {}
     if g.get("is_poll", False) or access.wants_json():
         error = {"code": code, "title": words.title, "advice": words.advice, "request_id": g.get("request_id")}
         return jsonify(error=error), code, headers
@@ -71,7 +78,8 @@ def answer(code: int, words: Words | None = None) -> ResponseReturnValue:
     if code < 500:
         return render_template("errors/page.html", **facts), code, headers
     # Not by render_template, which asks the database who is signed in.
-    return current_app.jinja_env.get_template("errors/plain.html").render(facts), code, headers
+    page = current_app.jinja_env.get_template("errors/plain.html")
+    return page.render(facts, typed=typed, path=request.path), code, headers
 
 
 def _http(error: HTTPException) -> ResponseReturnValue:
@@ -80,7 +88,7 @@ def _http(error: HTTPException) -> ResponseReturnValue:
     return answer(error.code)
 
 
-def _csrf(_error: CSRFError) -> ResponseReturnValue:
+def _csrf(_error: CSRFError | OpenTooLong) -> ResponseReturnValue:
     advice = "Go back, load the page again and press the button once more. Nothing has happened yet."
     return answer(400, Words("The page was open for too long", OPEN_TOO_LONG.partition(".")[0] + ".", advice))
 
@@ -132,6 +140,7 @@ def install(app: Flask) -> None:
     """Answer every error with one of these pages."""
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(CSRFError, _csrf)
+    app.register_error_handler(OpenTooLong, _csrf)
     app.register_error_handler(RequestEntityTooLarge, _too_large)
     app.register_error_handler(SecurityError, _strange_host)
     app.register_error_handler(NotFound, _not_found)

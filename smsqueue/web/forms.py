@@ -5,7 +5,7 @@ the same, so that it can show its form again with what was typed, but it cannot 
 
 * every `FlaskForm` of that request fails to validate (so `if not form.validate_on_submit(): return page, 422` shows
   it again; the macro `forms.error_summary` words the reason),
-* `extensions.write` raises CSRFError, which becomes the plain 400 page,
+* `extensions.write` raises OpenTooLong, which becomes the plain 400 page,
 * the answer is never better than 400, and the views in `STRICT`, which do something without writing, never run.
 
 So a POST view needs nothing but the usual first lines:

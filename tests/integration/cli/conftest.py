@@ -7,7 +7,7 @@ from click.testing import Result
 from flask import Flask
 
 from smsqueue.app import create_app
-from smsqueue.cli import sms
+from smsqueue.cli.group import sms
 from smsqueue.cli.services import build_registry, build_services
 from smsqueue.config import Settings
 from smsqueue.domain.jobs import QUEUES

@@ -6,9 +6,9 @@ from datetime import timedelta
 import argon2
 import pytest
 import sqlalchemy as sa
-from flask_security.recoverable import generate_reset_password_token
 
 from smsqueue.core.clock import now
+from smsqueue.mail import reset_token
 from smsqueue.models import User
 from smsqueue.queue.models import JobRow
 from smsqueue.web import auth
@@ -26,7 +26,8 @@ def reset_address(app):
     def make(user):
         with app.app_context():
             person = auth.datastore.find_user(id=user.id)
-            return f"/reset/{generate_reset_password_token(person)}"
+            assert isinstance(person, User)
+            return f"/reset/{reset_token(person, app.config['SECRET_KEY'])}"
 
     return make
 
