@@ -20,7 +20,7 @@ def show_table(heads: Sequence[str], rows: Sequence[Sequence[object]], *, empty:
     if not rows:
         click.echo(empty)
         return
-    cells = [[_cell(value) for value in row] for row in rows]
+    cells = [[cell(value) for value in row] for row in rows]
     widths = [max(len(line[index]) for line in [list(heads), *cells]) for index in range(len(heads))]
     right = [isinstance(value, int | float) for value in rows[0]]
     for line in [list(heads), *cells]:
@@ -33,7 +33,8 @@ def count(number: int, thing: str) -> str:
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
-def _cell(value: object) -> str:
+def cell(value: object) -> str:
+    """Write one value as tables do."""
     if value is None:
         return "-"
     if isinstance(value, datetime):
