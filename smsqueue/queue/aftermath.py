@@ -11,7 +11,7 @@ from smsqueue.queue import workers
 from smsqueue.queue.claim import find
 from smsqueue.queue.dispatch import jobs
 from smsqueue.queue.registry import Registry
-from smsqueue.queue.runner import give_up, put_back
+from smsqueue.queue.runner import spend
 
 TIME_IS_OVER = "a job ran longer than it may"
 
@@ -48,14 +48,8 @@ def _spend_try(database: Database, registry: Registry, job_id: int, token: str, 
     if held is None:
         return
     policy = registry.policy(held.kind)
-    is_last = bool(policy.tries) and held.attempts >= policy.tries
-    if death == TIME_IS_OVER:
-        reason = f"TimedOut: stopped after {policy.timeout_seconds:g} s"
-    elif is_last:
-        reason = f"TooManyTries: the worker ended in the middle of the last of {policy.tries} tries ({death})"
-    else:
-        reason = f"WorkerDied: the worker ended in the middle ({death})"
-    if is_last:
-        give_up(database, registry, held, reason, reason)
-    else:
-        put_back(database, held, policy.delay(held.attempts), spent=True, reason=reason)
+    is_late = death == TIME_IS_OVER
+    error = "TimedOut" if is_late else "WorkerDied"
+    what = f"stopped after {policy.timeout_seconds:g} s" if is_late else f"the worker ended in the middle ({death})"
+    reason = f"{error}: {what}"
+    spend(database, registry, held, reason, reason, error=error, is_final=is_late and policy.fail_on_timeout)

@@ -14,7 +14,7 @@ from smsqueue.domain.jobs import SendMailJob
 from smsqueue.queue import control
 from smsqueue.queue.dispatch import enqueue
 from smsqueue.queue.models import FailedJob, JobRow, WorkerRow
-from tests.entries.worker import Act, PatientAct, ShortAct
+from tests.entries.worker import Act, LastAct, PatientAct, ShortAct
 from tests.processes import Process, eventually, work
 
 
@@ -163,7 +163,7 @@ def test_job_that_kills_its_worker_meets_only_itself_and_is_given_up(scene):
     assert [line for line in scene.diary if line.startswith("begun")] == [f"begun {n}" for n in (0, 1, 2, 3, 4, 5, 3)]
     assert [line for line in scene.diary if line.startswith("done")] == [f"done {n}" for n in (0, 1, 2, 4, 5)]
     (row,) = scene.rows(FailedJob)
-    assert "TooManyTries" in row.exception
+    assert row.exception == "WorkerDied: the worker ended in the middle (killed by SIGKILL)"
     assert scene.rows() == []
 
 
@@ -172,7 +172,7 @@ def test_job_that_ends_its_process_is_given_up_and_the_worker_goes_on(scene):
     scene.put("leave", "note")
     with scene.worker() as process:
         assert process.ended() == 0
-    reason = "TooManyTries: the worker ended in the middle of the last of 2 tries (exit code 3)"
+    reason = "WorkerDied: the worker ended in the middle (exit code 3)"
     assert [row.exception for row in scene.rows(FailedJob)] == [reason]
     assert "done 1" in scene.diary
 
@@ -289,3 +289,29 @@ def test_job_whose_worker_died_waits_as_its_class_says_before_it_is_tried_again(
     assert (row.attempts, row.reserved_at) == (1, None)
     assert row.last_error == "WorkerDied: the worker ended in the middle (killed by SIGKILL)"
     assert row.available_at - row.created_at > 50_000_000  # microseconds
+
+
+@pytest.mark.databases("sqlite", "postgresql", "mariadb")
+def test_job_that_may_not_run_late_is_given_up_at_the_first_time(scene):
+    scene.put("block", job_class=LastAct)
+    with scene.worker() as process:
+        assert process.ended() == 0
+    assert scene.diary == ["begun 0"]
+    (row,) = scene.rows(FailedJob)
+    assert (row.exception, row.error, row.attempts) == ("TimedOut: stopped after 0.5 s", "TimedOut", 1)
+    assert scene.rows() == []
+
+
+@pytest.mark.databases("sqlite", "postgresql")
+def test_other_jobs_of_a_worker_that_was_stopped_for_one_go_back_unspent(scene):
+    scene.put("wait")
+    scene.store.write(partial(enqueue, job=LastAct(deed="block", name="late")))
+    with scene.worker("--daemon", TEST_THREADS="2") as process:
+        eventually(lambda: scene.diary.count("begun 0") == 2)  # the second time without the other
+        assert [row.attempts for row in scene.rows()] == [1]
+        scene.say_the_word()
+        eventually(lambda: scene.rows() == [])
+        process.signal(signal.SIGTERM)
+        assert process.ended() == 0
+    assert [row.error for row in scene.rows(FailedJob)] == ["TimedOut"]
+    assert [row.stop_reason for row in scene.rows(WorkerRow)] == ["a job ran longer than it may", "signal SIGTERM"]

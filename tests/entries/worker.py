@@ -46,6 +46,13 @@ class PatientAct(Act):
     kind, policy = "test.patient-act", Policy(tries=2, backoff=(60,), timeout_seconds=60)
 
 
+@dataclass(frozen=True, kw_only=True)
+class LastAct(Act):
+    """The same, and it is given up as soon as it takes half a second."""
+
+    kind, policy = "test.last-act", Policy(tries=5, timeout_seconds=0.5, fail_on_timeout=True)
+
+
 def act(job: Act, _run: Any) -> None:
     """Do it, and write down that it was begun and that it is done."""
     diary = Path(os.environ["TEST_DIARY"])
@@ -87,6 +94,7 @@ def main(arguments: list[str]) -> int:
     registry.register(Act, act)
     registry.register(ShortAct, act)
     registry.register(PatientAct, act)
+    registry.register(LastAct, act)
     database = Database(build_engine(os.environ["DATABASE_URL"]))
     stops = Stops()
     stops.install()
@@ -118,6 +126,7 @@ def _work(pipes: str, database: Database, registry: Registry, stops: Stops, argu
         memory_mib=0,
         lease=float(os.environ.get("TEST_LEASE", "60")),
         heartbeat=0.2,
+        threads=int(os.environ.get("TEST_THREADS", "1")),
     )
     if "--broken" in arguments:
         os.kill(os.getpid(), signal.SIGKILL)
