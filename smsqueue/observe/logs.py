@@ -6,6 +6,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
 from typing import Any, TextIO
@@ -62,7 +63,9 @@ def write(event: str, facts: dict[str, Any]) -> None:
     level = level_of(event)
     if logger.isEnabledFor(level):
         clean = {name: scrub(value) if isinstance(value, str) else value for name, value in facts.items()}
-        logger.log(level, "%s", say(event, clean), extra={"event": event, "facts": clean})
+        extra = {"event": event, "facts": clean}
+        # Not by `logger.log`: it would look for the caller, which is always the same and never shown.
+        logger.handle(logger.makeRecord(logger.name, level, __file__, 0, "%s", (say(event, clean),), None, extra=extra))
 
 
 class _Stream(logging.StreamHandler[TextIO]):
@@ -87,8 +90,10 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Write the record as one line, and its traceback below it, each line behind a bar."""
         event = getattr(record, "event", record.name)
-        line = f"{_time(record):%Y-%m-%d %H:%M:%S}.{record.msecs:03.0f} {record.levelname} {event}: {_message(record)}"
-        return "\n".join([escape(line), *(f"  | {escape(each)}" for each in _traceback(record))])
+        moment = f"{_second(int(record.created))}.{record.msecs:03.0f}"
+        line = escape(f"{moment} {record.levelname} {event}: {_message(record)}")
+        lines = _traceback(record)
+        return "\n".join([line, *(f"  | {escape(each)}" for each in lines)]) if lines else line
 
 
 class JsonFormatter(logging.Formatter):
@@ -110,6 +115,11 @@ class JsonFormatter(logging.Formatter):
 
 def _time(record: logging.LogRecord) -> datetime:
     return datetime.fromtimestamp(record.created, UTC)
+
+
+@lru_cache(maxsize=4)
+def _second(second: int) -> str:
+    return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%d %H:%M:%S}"
 
 
 def _message(record: logging.LogRecord) -> str:

@@ -1,6 +1,7 @@
 """The words for each event. An event without words is written as its facts."""
 
 import logging
+from functools import cache
 from string import Formatter
 from typing import Any
 
@@ -59,12 +60,18 @@ def level_of(event: str) -> int:
 def say(event: str, facts: dict[str, Any]) -> str:
     """Word an event; facts that its sentence does not mention follow as `name=value`, zeros left out."""
     shown = {name: _show(name, value) for name, value in facts.items() if value is not None}
-    sentence = WORDS[event][1] if event in WORDS else ""
-    told = {name for _, name, _, _ in Formatter().parse(sentence) if name}
-    if not told <= set(shown):
-        sentence, told = "", set()
+    sentence, told = _sentence(event)
+    if not told <= shown.keys():
+        sentence, told = "", frozenset()
     rest = " ".join(f"{name}={value}" for name, value in shown.items() if name not in told and value != "0")
     return " ".join(part for part in (sentence.format_map(shown), rest) if part)
+
+
+@cache
+def _sentence(event: str) -> tuple[str, frozenset[str]]:
+    """Return an event's sentence and the names of the facts in it."""
+    sentence = WORDS[event][1] if event in WORDS else ""
+    return sentence, frozenset(name for _, name, _, _ in Formatter().parse(sentence) if name)
 
 
 def _show(name: str, value: Any) -> str:
