@@ -21,6 +21,12 @@ EVERY = "*"
 """Stands for all queues."""
 RESTART_CODE = 75
 """Tells the parent that its worker stopped in order to be started anew (EX_TEMPFAIL)."""
+_ours = sa.or_(controls.c.name.in_((RESTART, MAINTENANCE)), controls.c.name.startswith(PAUSE))
+_all_valid = (
+    sa.select(controls.c.name, controls.c.value, controls.c.until, controls.c.reason, controls.c.author)
+    .where(_ours, sa.or_(controls.c.until.is_(None), controls.c.until > now_us()))
+    .order_by(controls.c.name)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +62,7 @@ class Controls:
 
 def read(session: Session) -> Controls:
     """Read all wishes that hold, by the database's clock."""
-    ours = sa.or_(controls.c.name.in_((RESTART, MAINTENANCE)), controls.c.name.startswith(PAUSE))
-    valid = sa.and_(ours, sa.or_(controls.c.until.is_(None), controls.c.until > now_us()))
-    columns = (controls.c.name, controls.c.value, controls.c.until, controls.c.reason, controls.c.author)
-    rows = session.execute(sa.select(*columns).where(valid).order_by(controls.c.name)).all()
+    rows = session.execute(_all_valid).all()
     found = {row.name: Control(*row) for row in rows}
     pauses = tuple(each for name, each in found.items() if name.startswith(PAUSE))
     restart = found.get(RESTART)

@@ -129,10 +129,10 @@ class AtOnce:
 
     def work(self, most: int) -> bool:
         """See what has ended, and start new jobs in the threads that are free."""
+        allowed = most - len(self._running) if most else self._threads
         self._reap()
         limit, ceiling = self._room()
-        if most:
-            limit = min(limit, most - len(self._running))
+        limit = min(limit, allowed)
         if limit <= 0 and not self._desk.finished:
             return False
         found = self._desk.exchange(limit, ceiling=ceiling)

@@ -12,6 +12,8 @@ from smsqueue.queue.history import Tally
 from smsqueue.queue.workers import steady
 
 LOOK_SECONDS = 1
+HURRY_SECONDS = 10
+"""Where a job has just come, dead workers may wait for so long."""
 TALLY_SECONDS = 10
 CHORES_SECONDS = 60
 
@@ -23,17 +25,20 @@ class Rounds:
         self.controls = Controls()
         self.tally = Tally()
         self._database, self._queues, self._chores = database, queues, chores
-        self._looked = float("-inf")
+        self._looked = self._buried = float("-inf")
         self._flushed = self._chored = steady()
 
-    def look(self, session: Session, worker_id: int) -> bool:
+    def look(self, session: Session, worker_id: int, *, in_a_hurry: bool) -> bool:
         """At most once a second: does an operator want something, are there dead workers? Say whether it looked."""
-        if steady() - self._looked < LOOK_SECONDS:
+        now = steady()
+        if now - self._looked < LOOK_SECONDS:
             return False
-        self._looked = steady()
+        self._looked = now
         self.controls = control.read(session)
-        for dead in workers.bury_expired(session):
-            emit_once_committed(session, "worker.buried", worker_id=dead, by=worker_id)
+        if now - self._buried >= (HURRY_SECONDS if in_a_hurry else LOOK_SECONDS):
+            self._buried = now
+            for dead in workers.bury_expired(session):
+                emit_once_committed(session, "worker.buried", worker_id=dead, by=worker_id)
         return True
 
     def do_chores(self) -> None:

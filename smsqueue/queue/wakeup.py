@@ -16,7 +16,7 @@ from smsqueue.queue.stops import Stops
 from smsqueue.queue.workers import steady
 
 SHORTEST_PAUSE_SECONDS = 0.025
-WATCH_SECONDS = 0.015
+WATCH_SECONDS = 0.02
 PROOF_SECONDS = 10.0
 """A listener that works says something to itself so often."""
 HEARING_SECONDS = 3.0
@@ -34,11 +34,11 @@ class Wakeup:
     def __init__(self) -> None:
         self._pause = SHORTEST_PAUSE_SECONDS
 
-    def wait(self, seconds: float, stops: Stops) -> None:
-        """Sleep for at most `seconds`, less when there may be a job or `stops` calls."""
-        pause, self._pause = self._pause, self._pause * 1.5
-        stops.wait(min(seconds, pause))
-        self._pause = min(seconds, self._pause)
+    def wait(self, seconds: float, stops: Stops) -> bool:
+        """Sleep for at most `seconds`, less when `stops` calls or a job came (then True)."""
+        pause, self._pause = min(seconds, self._pause), min(seconds, self._pause * 1.5)
+        stops.wait(pause)
+        return False
 
     def found(self) -> None:
         """Learn that there was something: more may come soon."""
@@ -63,15 +63,17 @@ class Watcher(Wakeup):
         self._connection = _connect(engine, isolation_level=None, timeout=1)
         self._version = self._read_version()
 
-    def wait(self, seconds: float, stops: Stops) -> None:
+    def wait(self, seconds: float, stops: Stops) -> bool:
         """Look at the counter many times a second, and at the queue when it has moved."""
         until = steady() + seconds
         try:
-            while not self._is_news() and (left := until - steady()) > 0:
-                if stops.is_called_within(min(WATCH_SECONDS, left)):
-                    return
-        except self._error:  # what is wrong, the next claim will say
-            super().wait(seconds, stops)
+            while not self._is_news():
+                left = until - steady()
+                if left <= 0 or stops.is_called_within(min(WATCH_SECONDS, left)):
+                    return False
+        except (self._error, sa.exc.DBAPIError):  # what is wrong, the next claim will say
+            return super().wait(seconds, stops)
+        return True
 
     def close(self) -> None:
         """Close the file."""
@@ -113,12 +115,13 @@ class Listener(Wakeup):
         self.state = "listening"
         self._connect()
 
-    def wait(self, seconds: float, stops: Stops) -> None:
-        """Sleep until there is news, until what we said to ourselves should have been heard, or for `seconds`."""
+    def wait(self, seconds: float, stops: Stops) -> bool:
+        """Sleep until there is news, or for `seconds`."""
         until = steady() + seconds
-        while not self._hear() and (left := self._next(until) - steady()) > 0:
-            if stops.is_called_within(left, *self._sockets()):
-                return
+        while not self._hear():
+            if steady() >= until or stops.is_called_within(max(0.0, self._next(until) - steady()), *self._sockets()):
+                return False
+        return True
 
     def prove(self, session: Session) -> None:
         """Say something to ourselves through another connection, if it is time and the last word was heard."""

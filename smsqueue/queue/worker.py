@@ -89,6 +89,8 @@ class Worker:
         self._done_before = 0
         """What was done under names that are lost."""
         self._stamp: int | None = None
+        self._is_called = False
+        """It was woken for a job that came."""
         self._began = steady()
         self._told: dict[str, Any] = {}
 
@@ -142,7 +144,7 @@ class Worker:
         if self._hindrance() or not hands.has_room:
             self.stops.wait(min(PAUSED_SECONDS, self.options.sleep))
         else:
-            self.wakeup.wait(self.options.sleep, self.stops)
+            self._is_called = self.wakeup.wait(self.options.sleep, self.stops)
         return None
 
     def _stays(self) -> bool:
@@ -182,7 +184,7 @@ class Worker:
 
     def _look_round(self, session: Session) -> bool:
         """Learn what operators want; say whether anything may be claimed."""
-        if self.rounds.look(session, self.desk.worker_id):
+        if self.rounds.look(session, self.desk.worker_id, in_a_hurry=self._is_called):
             self.order.controls = self.rounds.controls
             self.wakeup.prove(session)
         return not self._hindrance() and not self._is_outdated()

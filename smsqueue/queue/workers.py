@@ -17,6 +17,7 @@ from smsqueue.queue.models import WorkerRow
 
 workers = table_of(WorkerRow)
 _is_running = sa.exists().where(workers.c.id == jobs.c.worker_id, workers.c.state == "running")
+_expired = sa.select(workers.c.id).where(workers.c.state == "running", workers.c.expires_at < now_us())
 _holders_without_lease = sa.select(jobs.c.worker_id).distinct().where(jobs.c.worker_id.isnot(None), ~_is_running)
 # A clock that goes on while the process is stopped (and the machine asleep, where the system has such a clock).
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
@@ -70,8 +71,7 @@ def sign_off(session: Session, worker_id: int, reason: str, jobs_done: int) -> N
 
 def bury_expired(session: Session) -> list[int]:
     """Declare workers lost whose lease ran out, free what dead workers hold, and return the ids of the former."""
-    expired = sa.select(workers.c.id).where(workers.c.state == "running", workers.c.expires_at < now_us())
-    dead = list(session.execute(locking(expired, session.get_bind().dialect)).scalars())
+    dead = list(session.execute(locking(_expired, session.get_bind().dialect)).scalars())
     if dead:
         bury(session, dead, "lease ran out")
     # A worker that was frozen may have taken jobs before it noticed that it is lost.

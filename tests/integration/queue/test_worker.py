@@ -7,10 +7,10 @@ import pytest
 import sqlalchemy as sa
 
 from smsqueue.db import Database
-from smsqueue.queue import control, hands, rounds, worker, workers
+from smsqueue.queue import control, hands, rounds, workers
 from smsqueue.queue.dispatch import enqueue_many
-from smsqueue.queue.lease import Lease
 from smsqueue.queue.hands import BATCH
+from smsqueue.queue.lease import Lease
 from smsqueue.queue.worker import Options, Worker
 from tests.integration.queue.kit import Later, Note, Quick
 
