@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 PORT ?= 8000
+MINUTES ?= 30
 ARGS ?=
 
 PY := .venv/bin/python
@@ -15,12 +16,12 @@ TOO_OLD := needs Python 3.11 or newer. Install a newer one and name it: make PYT
 NO_VENV := has no working 'venv' module. Install it (Debian, Ubuntu: apt install python3-venv) and try again.
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev venv run test check format drill bench bench-queue screenshots lock clean
+.PHONY: help install install-dev venv run test check format drill soak bench bench-queue screenshots lock clean
 
 help: ## Show this list
 	@echo "make run starts smsqueue here; make test runs every test. All targets:"
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo "Settings: PYTHON=$(PYTHON)  PORT=$(PORT)  ARGS= (more arguments for test, drill and bench)"
+	@echo "Settings: PYTHON=$(PYTHON)  PORT=$(PORT)  MINUTES=$(MINUTES)  ARGS= (more arguments for test, drill, soak and bench)"
 
 # A copy of the lock in .venv says that it has been installed: unchanged, nothing asks the network.
 define install
@@ -63,6 +64,9 @@ format: install-dev ## Format the code and mend what lint can mend
 
 drill: install-dev ## Run the drills: kill, stop and starve real processes for minutes
 	@exec $(PY) -m pytest -m drill -s --timeout 1200 $(ARGS)
+
+soak: install-dev ## Keep the queue busy for MINUTES, with kills, freezes and restarts; ARGS="--on sqlite"
+	@exec $(PY) -m tests.soak --minutes $(MINUTES) $(ARGS)
 
 bench: install-dev ## Measure; the last line is RESULT {...}
 	@exec $(PY) -m tests.bench $(ARGS)

@@ -33,7 +33,6 @@ class Yard:
         self.store = Database(build_engine(url))
         self.seed = int(os.environ.get("DRILL_SEED") or random.randrange(2**32))
         self.dice = random.Random(self.seed)
-        self.workers: list[Process] = []
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
@@ -54,12 +53,13 @@ class Yard:
         process.wait_for("worker.started", 60)
         return process
 
-    def prepared(self, *, url: str = "", environment: dict[str, str] | None = None, **options: Any) -> Process:
-        """Start a worker."""
+    def prepared(
+        self, *, count: int = 0, url: str = "", environment: dict[str, str] | None = None, **options: Any
+    ) -> Process:
+        """Start a worker; with `count`, a parent of so many."""
         settings = {"DATABASE_URL": url or self.url, **(environment or {})}
-        process = self._open.enter_context(Process("-m", "tests.entries.solo", json.dumps(options), **settings))
-        self.workers.append(process)
-        return process
+        command = ["-m", "tests.entries.solo", json.dumps(options), *([str(count)] if count else [])]
+        return self._open.enter_context(Process(*command, **settings))
 
     def put(self, many: Iterable[Task]) -> None:
         """Queue jobs."""
