@@ -1,16 +1,16 @@
 """The database: one base class, one way to build an engine, one way to read and one to write."""
 
 import random
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql, postgresql
+from sqlalchemy.dialects import mysql
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase, Session
 
@@ -103,52 +103,6 @@ def insert_row(session: Session, table: sa.Table, values: dict[str, Any]) -> int
     return int(key)
 
 
-def insert_many(session: Session, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert rows of the same columns: on PostgreSQL in one statement of arrays, which costs a tenth."""
-    if session.get_bind().dialect.name == "postgresql":
-        session.execute(_insert_arrays(table, tuple(rows[0])), _turned(rows))
-    else:
-        session.execute(sa.insert(table), list(rows))
-
-
-def update_many(session: Session, table: sa.Table, key: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Update rows, found by `key`, with each row's own values; on PostgreSQL in one statement of arrays."""
-    if session.get_bind().dialect.name == "postgresql":
-        session.execute(_update_arrays(table, key, tuple(rows[0])), _turned(rows))
-    else:
-        renamed = [{f"new_{name}": value for name, value in row.items()} for row in rows]
-        session.execute(_update_each(table, key, tuple(rows[0])), renamed)
-
-
-def _turned(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    return {f"all_{name}": [row[name] for row in rows] for name in rows[0]}
-
-
-def _arrays(table: sa.Table, names: tuple[str, ...]) -> sa.TableValuedAlias:
-    arrays = [sa.bindparam(f"all_{name}", type_=postgresql.ARRAY(table.c[name].type)) for name in names]
-    columns: list[sa.ColumnClause[Any]] = [sa.column(name, table.c[name].type) for name in names]
-    return sa.func.unnest(*arrays).table_valued(*columns, name="given").render_derived()
-
-
-@lru_cache
-def _insert_arrays(table: sa.Table, names: tuple[str, ...]) -> sa.Insert:
-    given = _arrays(table, names)
-    return sa.insert(table).from_select(list(names), sa.select(*(given.c[name] for name in names)), False)
-
-
-@lru_cache
-def _update_arrays(table: sa.Table, key: str, names: tuple[str, ...]) -> sa.Update:
-    given = _arrays(table, names)
-    values: dict[str, Any] = {name: given.c[name] for name in names if name != key}
-    return sa.update(table).where(table.c[key] == given.c[key]).values(values)
-
-
-@lru_cache
-def _update_each(table: sa.Table, key: str, names: tuple[str, ...]) -> sa.Update:
-    values: dict[str, Any] = {name: sa.bindparam(f"new_{name}") for name in names if name != key}
-    return sa.update(table).where(table.c[key] == sa.bindparam(f"new_{key}")).values(values)
-
-
 def normalise_url(url: str) -> str:
     """Name the installed driver, and make a relative SQLite path absolute (libraries disagree about those)."""
     scheme, separator, rest = url.partition("://")
@@ -190,7 +144,10 @@ def _set_pragmas(connection: Any, _record: Any) -> None:
 def _begin_sqlite(connection: sa.Connection) -> None:
     # A transaction that reads and then writes fails at once when another has written in between:
     # what is going to write takes the write lock first.
-    immediate = connection.get_execution_options().get("immediate", False)
+    options = connection.get_execution_options()
+    if options.get("at_once", False):
+        return  # each statement is a transaction of its own
+    immediate = options.get("immediate", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
 
@@ -235,12 +192,23 @@ def first_line(error: DBAPIError) -> str:
     return f"{type(error).__name__}: {str(error.orig).strip().partition(chr(10))[0][:200]}"
 
 
+def _options_at_once(engine: sa.Engine) -> dict[str, Any]:
+    # SQLite's driver does so anyway, where nobody says BEGIN.
+    return {"at_once": True} if engine.dialect.name == "sqlite" else {"isolation_level": "AUTOCOMMIT"}
+
+
+def _pause(attempt: int) -> None:
+    time.sleep(random.uniform(0.01, 0.05) * 2**attempt)  # noqa: S311 - jitter, not a secret
+
+
 class Database:
     """An engine with the two ways to use it: `reading()` and `write(use_case)`."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self.engine = engine
         self._writing = engine.execution_options(immediate=True)
+        self._at_once = engine.execution_options(**_options_at_once(engine))
+        self._kept: dict[int, sa.Connection] = {}
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -268,7 +236,7 @@ class Database:
             except DBAPIError as error:
                 if attempt == TRIES or not is_worth_repeating(error):
                     raise
-                time.sleep(random.uniform(0.01, 0.05) * 2**attempt)  # noqa: S311 - jitter, not a secret
+                _pause(attempt)
         raise AssertionError("unreachable")
 
     def _once(self, use_case: Callable[[Session], T]) -> T:
@@ -279,6 +247,38 @@ class Database:
                 callback()
             return result
 
+    def at_once(self, statement: str, parameters: tuple[Any, ...]) -> int:
+        """Execute one statement that is a transaction of its own, in the driver's words; return how many rows it met.
+
+        Each thread keeps a connection for this: nothing is asked of the database but the statement.
+        """
+        for attempt in range(1, TRIES + 1):
+            try:
+                return self._kept_connection().exec_driver_sql(statement, parameters).rowcount
+            except DBAPIError as error:
+                if not is_worth_repeating(error):
+                    self._close_kept(threading.get_ident())
+                    raise
+                if attempt == TRIES:
+                    raise
+                _pause(attempt)
+        raise AssertionError("unreachable")
+
+    def _kept_connection(self) -> sa.Connection:
+        thread = threading.get_ident()
+        if thread not in self._kept:
+            connection = self._at_once.connect()
+            connection.detach()  # the pool gives its place to another
+            self._kept[thread] = connection
+        return self._kept[thread]
+
+    def _close_kept(self, thread: int) -> None:
+        connection = self._kept.pop(thread, None)
+        if connection is not None:
+            connection.close()
+
     def dispose(self) -> None:
-        """Close all pooled connections."""
+        """Close all connections."""
+        for thread in list(self._kept):
+            self._close_kept(thread)
         self.engine.dispose()

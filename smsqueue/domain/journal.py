@@ -13,7 +13,8 @@ from typing import Any, assert_never
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from smsqueue.db import changed, insert_many, table_of, update_many
+from smsqueue.bulk import insert_many, update_many
+from smsqueue.db import changed, table_of
 from smsqueue.domain import credits, journal_postgresql
 from smsqueue.domain.counting import Changes
 from smsqueue.domain.settlement import Rows, in_rows

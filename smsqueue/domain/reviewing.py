@@ -9,9 +9,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from smsqueue.bulk import insert_many
 from smsqueue.core.clock import now
 from smsqueue.core.errors import SmsQueueError
-from smsqueue.db import Database, insert_many, table_of
+from smsqueue.db import Database, table_of
 from smsqueue.domain import credits, drafts, sheets
 from smsqueue.domain.checking import Bad, Duplicate, Good, Rules, check
 from smsqueue.models import Campaign, Recipient, SkippedRow, State, Status

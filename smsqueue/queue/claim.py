@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from smsqueue.core.errors import SmsQueueError
-from smsqueue.db import changed
-from smsqueue.queue.dialects import locking, now_us, walk_of_priorities
+from smsqueue.db import Database, changed
+from smsqueue.queue.dialects import delete_one, locking, now_us, walk_of_priorities
 from smsqueue.queue.dispatch import SECOND, jobs
 
 LOWEST = 2**15 - 1
@@ -135,6 +135,11 @@ def _comes_alone(row: sa.Row[Any]) -> bool:
 def finish(session: Session, claims: Sequence[Claim]) -> int:
     """Delete finished jobs that are still ours (all of one token); return how many were."""
     return _execute(session, _finish, claims)
+
+
+def finish_at_once(database: Database, held: Claim) -> bool:
+    """Delete one finished job by a transaction of its own; say whether it was still ours."""
+    return database.at_once(delete_one(database.engine.dialect), (held.id, held.token)) == 1
 
 
 def hand_back(session: Session, claims: Sequence[Claim]) -> int:

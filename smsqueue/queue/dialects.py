@@ -9,6 +9,8 @@ from sqlalchemy.sql.functions import FunctionElement
 
 MARIADB_SKIPS = (10, 6)
 MYSQL_SKIPS = (8, 0, 1)
+_DELETE_ONE = "DELETE FROM jobs WHERE id = %s AND claim_token = %s"
+_DELETE_ONE_SQLITE = "DELETE FROM jobs WHERE id = ? AND claim_token = ?"
 
 
 class now_us(FunctionElement[int]):  # noqa: N801 - reads as the SQL function that it is
@@ -50,6 +52,11 @@ def can_skip_locked(dialect: sa.Dialect) -> bool:
 def locking(statement: sa.Select[Any], dialect: sa.Dialect) -> sa.Select[Any]:
     """Lock the rows that `statement` picks, stepping over those that somebody else has locked."""
     return statement.with_for_update(skip_locked=can_skip_locked(dialect))
+
+
+def delete_one(dialect: sa.Dialect) -> str:
+    """Return, in the driver's words, the statement that deletes a job by its id and claim token."""
+    return _DELETE_ONE_SQLITE if dialect.name == "sqlite" else _DELETE_ONE
 
 
 def walk_of_priorities(jobs: sa.Table) -> sa.Select[tuple[int]]:

@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from smsqueue.db import insert_many, table_of
+from smsqueue.bulk import insert_many
+from smsqueue.db import table_of
 from smsqueue.queue.dialects import now_us
 from smsqueue.queue.job import Job
 from smsqueue.queue.models import JobRow

@@ -157,7 +157,7 @@ class Runner:
 
     def _finish(self, held: Claim, seconds: float) -> End:
         try:
-            is_ours = self.database.write(lambda session: claims.finish(session, [held]))
+            is_ours = claims.finish_at_once(self.database, held)
         except DBAPIError as error:
             if not is_away(error):
                 raise
