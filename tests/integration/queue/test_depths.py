@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 import sqlalchemy as sa
 
-from smsqueue.db import insert_many
+from smsqueue.bulk import insert_many
 from smsqueue.queue import history, monitor
 from smsqueue.queue.dispatch import SECOND, clock_us, jobs
 from smsqueue.queue.models import FailedJob
@@ -56,6 +56,7 @@ def test_beyond_the_limit_the_last_count_is_shown_with_its_time(store):
         status = monitor.status(session, ["sms", "empty"], limit=10)
     line = status.queues[0]
     assert (line.waiting, line.delayed) == (12, 13)
+    assert line.counted_at is not None
     assert line.said("delayed") == f"13 at {line.counted_at:%H:%M}"
     assert (datetime.now(UTC) - line.counted_at).total_seconds() < 150
     shown = status.as_dict()["queues"]
