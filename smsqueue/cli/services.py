@@ -4,7 +4,8 @@ from functools import partial
 
 from flask import Flask, current_app
 
-from smsqueue.cli.base import database, settings
+from smsqueue.cli.base import settings
+from smsqueue.db import Database
 from smsqueue.domain import completion, drafts
 from smsqueue.handlers import Services, register_all
 from smsqueue.mail import Mailer
@@ -14,10 +15,10 @@ from smsqueue.queue.job import Policy
 from smsqueue.queue.registry import Registry
 
 
-def build_services() -> Services:
-    """Return what handlers need, from this installation's settings."""
+def build_services(threads: int = 1) -> Services:
+    """Return what handlers need, from this installation's settings, when `threads` of them may run at once."""
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]  # the proxy has it
-    return Services(settings(), Mailer(app))
+    return Services(settings(), Mailer(app), threads)
 
 
 def build_registry(services: Services | None = None, defaults: Policy | None = None) -> Registry:
@@ -28,14 +29,14 @@ def build_registry(services: Services | None = None, defaults: Policy | None = N
     return registry
 
 
-def close_left_open() -> None:
+def close_left_open(store: Database) -> None:
     """Close campaigns whose last worker died before it could."""
-    with database().reading() as session:
+    with store.reading() as session:
         found = completion.open_without_rows(session)
     for campaign_id in found:
-        database().write(partial(completion.close, campaign_id=campaign_id))
+        store.write(partial(completion.close, campaign_id=campaign_id))
 
 
-def purge_drafts() -> None:
+def purge_drafts(store: Database) -> None:
     """Delete drafts that nobody confirmed within a day."""
-    database().write(drafts.purge_old)
+    store.write(drafts.purge_old)

@@ -3,12 +3,14 @@
 import math
 import os
 import sys
+from functools import partial
 
 import click
 from flask.cli import with_appcontext
 
 from smsqueue.cli.base import database, settings
 from smsqueue.cli.services import build_registry, build_services, close_left_open, purge_drafts
+from smsqueue.db import Database, build_engine
 from smsqueue.domain.jobs import QUEUES
 from smsqueue.observe import logs
 from smsqueue.queue import control
@@ -18,6 +20,9 @@ from smsqueue.queue.stops import Stops
 from smsqueue.queue.supervisor import Supervisor
 from smsqueue.queue.systemd import Systemd
 from smsqueue.queue.worker import Options, Worker
+
+SPARE_CONNECTIONS = 3
+"""Beside one for each thread: to claim, to renew the lease, to prove the listener."""
 
 
 def _numbers(_context: click.Context, _option: click.Parameter, value: str) -> tuple[float, ...]:
@@ -34,6 +39,12 @@ def _numbers(_context: click.Context, _option: click.Parameter, value: str) -> t
 @click.option("--daemon", is_flag=True, help="Keep running; without it, stop when no job is ready.")
 @click.option("--once", is_flag=True, help="Run one job, then stop.")
 @click.option("--workers", default=1, type=click.IntRange(1, 64), show_default=True, help="Worker processes.")
+@click.option(
+    "--threads", default=1, type=click.IntRange(1, 64), show_default=True, help="Jobs at once in each worker."
+)
+@click.option(
+    "--urgent-priority", type=int, help="Keep one of the --threads for jobs whose priority is at most this number."
+)
 @click.option("--queue", default=",".join(QUEUES), show_default=True, help="Queues, the most urgent first.")
 @click.option("--timeout", default=60.0, type=click.FloatRange(0), show_default=True, help="Seconds; 0: no limit. *")
 @click.option("--tries", default=1, type=click.IntRange(0), show_default=True, help="Runs before giving up; 0: ever. *")
@@ -42,6 +53,7 @@ def _numbers(_context: click.Context, _option: click.Parameter, value: str) -> t
 @click.option("--memory", default=128.0, type=click.FloatRange(0), show_default=True, help="MiB; over it: stop, 12.")
 @click.option("--max-jobs", default=0, type=click.IntRange(0), help="Stop after so many jobs.")
 @click.option("--max-time", default=0.0, type=click.FloatRange(0), help="Stop after so many seconds.")
+@click.option("--force", is_flag=True, help="Work during maintenance, too (`flask sms down`).")
 @click.option("--verbose", "-v", is_flag=True, help="Log each job, also those that are finished many at a time.")
 @click.option("--grace", type=click.FloatRange(0), help="Seconds to finish in when told to stop.  [SMS_GRACE]")
 @with_appcontext
@@ -56,17 +68,26 @@ def work(**options: object) -> None:
     Examples:
       flask sms work --daemon
       flask sms work --daemon --workers=4
+      flask sms work --daemon --queue=notifications,default --threads=8
       flask sms work --queue=sms,notifications,default --timeout=300 --tries=3
 
     Exit codes: 0 stopped in order, 12 over --memory (with several --workers that one is replaced instead),
     1 failed, 2 wrong options.
     """
-    if options["once"] and options["workers"] != 1:
-        raise click.UsageError("--once runs one job: it does not go with --workers")
+    _refuse_what_does_not_go_together(options)
     if options["verbose"]:
         logs.start(settings().log_format, settings().log_file, verbose=True)
     pipes = os.environ.pop(PIPES, None)
     raise SystemExit(_child(pipes, options) if pipes else _parent(options))
+
+
+def _refuse_what_does_not_go_together(options: dict[str, object]) -> None:
+    if options["once"] and (options["workers"], options["threads"]) != (1, 1):
+        raise click.UsageError("--once runs one job: it does not go with --workers or --threads")
+    if not _queues(options):
+        raise click.BadParameter("name at least one queue", param_hint="--queue")
+    if options["urgent_priority"] is not None and options["threads"] == 1:
+        raise click.UsageError("--urgent-priority keeps one of several threads: it needs --threads=2 or more")
 
 
 def _parent(options: dict[str, object]) -> int:
@@ -95,14 +116,16 @@ def _child(pipes: str, options: dict[str, object]) -> int:
     stops.install()
     link = ParentLink(pipes)
     stops.watch(link.lifeline)
-    services = build_services()
+    chosen = _worker_options(options)
+    services = build_services(chosen.threads)
+    store = Database(build_engine(settings().database_url, pool_size=chosen.threads + SPARE_CONNECTIONS))
     worker = Worker(
-        database(),
+        store,
         build_registry(services, _policy(options)),
-        _worker_options(options),
+        chosen,
         stops,
         link=link,
-        chores=(close_left_open, purge_drafts),
+        chores=(partial(close_left_open, store), partial(purge_drafts, store)),
     )
     try:
         return worker.run().code
@@ -115,13 +138,14 @@ def _policy(options: dict[str, object]) -> Policy:
     return Policy(int(str(options["tries"])), backoff, float(str(options["timeout"])))
 
 
+def _queues(options: dict[str, object]) -> list[str]:
+    return [name.strip() for name in str(options["queue"]).split(",") if name.strip()]
+
+
 def _worker_options(options: dict[str, object]) -> Options:
-    queues = [name.strip() for name in str(options["queue"]).split(",") if name.strip()]
-    if not queues:
-        raise click.BadParameter("name at least one queue", param_hint="--queue")
     chosen = settings()
     return Options(
-        queues,
+        _queues(options),
         daemon=bool(options["daemon"]),
         once=bool(options["once"]),
         sleep=float(str(options["sleep"])),
@@ -131,6 +155,9 @@ def _worker_options(options: dict[str, object]) -> Options:
         max_wait=chosen.queue_max_wait_seconds,
         lease=chosen.lease_seconds,
         heartbeat=chosen.heartbeat_seconds,
+        threads=int(str(options["threads"])),
+        urgent_priority=None if options["urgent_priority"] is None else int(str(options["urgent_priority"])),
+        force=bool(options["force"]),
     )
 
 

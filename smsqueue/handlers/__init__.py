@@ -1,7 +1,8 @@
 """What a worker runs: each handler takes a job's data and asks the domain for the work."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from threading import Lock
 
 from smsqueue.config import Settings
 from smsqueue.domain import slices
@@ -16,7 +17,6 @@ from smsqueue.domain.jobs import (
 from smsqueue.domain.senders import Senders
 from smsqueue.domain.sending import Limits
 from smsqueue.gateways import build
-from smsqueue.gateways.base import GatewayOptions
 from smsqueue.handlers import check_rows, send_mail, send_sms
 from smsqueue.mail import Mailer
 from smsqueue.queue.job import Policy
@@ -29,31 +29,29 @@ class Services:
 
     settings: Settings
     mailer: Mailer
+    threads: int = 1
+    """How many jobs run at once in this process."""
+    _lock: Lock = field(default_factory=Lock, repr=False)
+
+    @property
+    def senders(self) -> Senders:
+        """The threads that call the gateway, shared by all jobs."""
+        with self._lock:  # several jobs may be the first
+            return self._senders
 
     @cached_property
-    def senders(self) -> Senders:
-        """The threads that call the gateway."""
-        settings = self.settings
-        options = GatewayOptions(
-            name=settings.gateway,
-            concurrency=settings.concurrency,
-            connect_seconds=settings.connect_timeout_seconds,
-            read_seconds=settings.read_timeout_seconds,
-            simulated_url=settings.simulated_url,
-            log_file=settings.log_gateway_file,
-            log_text=settings.log_gateway_text,
-        )
-        return Senders(build(options), settings.concurrency)
+    def _senders(self) -> Senders:
+        return Senders(build(self.settings), self.settings.concurrency)
 
     @property
     def limits(self) -> Limits:
-        """How much a slice has in flight and for how long."""
-        return Limits(self.settings.window, self.settings.slice_seconds, self.settings.sender)
+        """How much a slice has in flight and for how long; all that run at once share the worker's window."""
+        return Limits(max(1, self.settings.window // self.threads), self.settings.slice_seconds, self.settings.sender)
 
     def close(self) -> None:
         """Let the threads end, if there are any."""
-        if "senders" in self.__dict__:
-            self.senders.close()
+        if "_senders" in self.__dict__:
+            self._senders.close()
 
 
 def register_all(registry: Registry, services: Services) -> None:

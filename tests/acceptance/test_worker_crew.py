@@ -8,10 +8,12 @@ from pathlib import Path
 import psutil
 import pytest
 
+from smsqueue.domain.jobs import SendMailJob
 from smsqueue.queue import control
+from smsqueue.queue.dispatch import enqueue
 from smsqueue.queue.models import FailedJob, WorkerRow
 from tests.acceptance.test_worker_process import Scene
-from tests.processes import eventually
+from tests.processes import eventually, work
 
 
 @pytest.fixture
@@ -101,6 +103,50 @@ def test_all_workers_end_when_their_parent_is_killed(scene):
         gone, alive = psutil.wait_procs(children, timeout=20)
         assert (len(gone), alive) == (3, [])
     assert [row.stop_reason for row in scene.rows(WorkerRow)] == ["parent is gone"] * 3
+
+
+@pytest.mark.databases("postgresql", "sqlite")
+def test_command_starts_workers_with_threads_and_ends_them_in_order(scene):
+    options = ("--workers", "2", "--threads", "3", "--urgent-priority", "0", "--force")
+    with work(scene.url, scene.folder, "--daemon", "--sleep", "0.05", *options) as process:
+        eventually(lambda: scene.states() == ["running", "running"])
+        scene.store.write(lambda session: enqueue(session, SendMailJob(notice_id="0" * 32)))  # a notice that is gone
+        eventually(lambda: scene.rows() == [])
+        assert [row.threads for row in scene.rows(WorkerRow)] == [3, 3]
+        process.signal(signal.SIGINT)
+        assert process.ended() == 0
+        assert "Traceback" not in process.output
+    assert [row.stop_reason for row in scene.rows(WorkerRow)] == ["signal SIGTERM"] * 2
+
+
+@pytest.mark.databases("sqlite")
+def test_workers_too_large_to_begin_end_with_12(scene):
+    with work(scene.url, scene.folder, "--daemon", "--memory", "1", "--workers", "2") as process:
+        assert process.ended() == 12
+
+
+@pytest.mark.databases("sqlite")
+def test_worker_grown_too_large_is_replaced_when_it_is_one_of_several(scene):
+    scene.put("grow")
+    with crew(scene, TEST_MEMORY="200") as process:
+        process.wait_for("worker.started", times=4)
+        process.signal(signal.SIGTERM)
+        assert process.ended() == 0
+    reasons = sorted(str(row.stop_reason) for row in scene.rows(WorkerRow))
+    assert reasons == ["memory is over 200 MiB", *["signal SIGTERM"] * 3]
+
+
+@pytest.mark.databases("sqlite")
+def test_workers_pause_and_go_on_with_their_parent(scene):
+    with crew(scene) as process:
+        process.wait_for("worker.started", times=3)
+        process.signal(signal.SIGUSR2)
+        eventually(lambda: [row.is_paused for row in scene.rows(WorkerRow)] == [True] * 3)
+        scene.put("note")
+        process.signal(signal.SIGCONT)
+        eventually(lambda: scene.rows() == [])
+        process.signal(signal.SIGTERM)
+        assert process.ended() == 0
 
 
 @pytest.mark.databases("postgresql", "mariadb")

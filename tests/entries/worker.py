@@ -76,8 +76,14 @@ def _be_deaf(diary: Path) -> None:
     _wait_for_a_word(diary)
 
 
+def _grow(_diary: Path) -> None:
+    KEPT.append(b"x" * 200_000_000)
+
+
+KEPT: list[bytes] = []
 DEEDS: dict[str, Any] = {
     "note": lambda _diary: None,
+    "grow": _grow,
     "wait": _wait_for_a_word,
     "sleep": lambda _diary: time.sleep(3600),
     "block": lambda _diary: re.match(r"(a+)+$", "a" * 64 + "b"),  # in C, and never finished
@@ -123,7 +129,7 @@ def _work(pipes: str, database: Database, registry: Registry, stops: Stops, argu
         daemon="--daemon" in arguments,
         once="--once" in arguments,
         sleep=0.05,
-        memory_mib=0,
+        memory_mib=float(os.environ.get("TEST_MEMORY", "0")),
         lease=float(os.environ.get("TEST_LEASE", "60")),
         heartbeat=0.2,
         threads=int(os.environ.get("TEST_THREADS", "1")),
