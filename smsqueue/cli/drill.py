@@ -16,7 +16,7 @@ from smsqueue.queue.drill_run import Drill, Outcome, Plan
 from smsqueue.queue.hands import BATCH
 
 LEASE, POLL = 3.0, 0.5
-COMMAND = (sys.executable, "-m", "smsqueue", "sms", "work", "--daemon", f"--sleep={POLL}")
+COMMAND = (sys.executable, "-m", "smsqueue", "sms", "work", "--daemon", "--force", f"--sleep={POLL}")
 TIMES = {
     "SMS_LEASE": f"{LEASE:g}",
     "SMS_HEARTBEAT": "0.5",
