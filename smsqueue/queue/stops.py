@@ -77,11 +77,10 @@ class Stops:
         threading.Thread(target=self._read_to_end, args=(pipe,), name="parent", daemon=True).start()
 
     def _forget_calls(self) -> None:
-        """Empty the pipe, unless a stop is wished for: that wakes everybody who waits, now and later."""
-        if self.reason is None:
-            self.take()
-            if self.reason is not None:
-                self.wake()
+        """Empty the pipe; but a wish to stop wakes everybody who waits, now and later."""
+        self.take()
+        if self.reason is not None:
+            self.wake()
 
     def _read_to_end(self, pipe: int) -> None:
         while os.read(pipe, 4096):
