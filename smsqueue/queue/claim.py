@@ -3,16 +3,18 @@
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from smsqueue.core.errors import SmsQueueError
 from smsqueue.db import Database, changed
-from smsqueue.queue.dialects import delete_one, locking, now_us, walk_of_priorities
+from smsqueue.queue.dialects import among, delete_one, locking, now_us, walk_of_priorities
 from smsqueue.queue.dispatch import SECOND, jobs
 
+Statement = TypeVar("Statement", sa.Update, sa.Delete)
 LOWEST = 2**15 - 1
 """The priority number after which there is none."""
 ready = sa.and_(jobs.c.reserved_at.is_(None), jobs.c.available_at <= now_us())
@@ -30,22 +32,19 @@ _any_ready = (
     .limit(1)
 )
 _levels = walk_of_priorities(jobs)
-_take = (
-    sa.update(jobs)
-    .where(jobs.c.id.in_(sa.bindparam("ids", expanding=True)))
-    .values(
-        reserved_at=now_us(),
-        attempts=jobs.c.attempts + 1,
-        worker_id=sa.bindparam("worker"),
-        claim_token=sa.bindparam("token"),
-        unique_key=sa.case((jobs.c.unique_waiting, sa.null()), else_=jobs.c.unique_key),
-    )
+# Of the jobs in the parameter `ids`; see `_those`.
+_take = sa.update(jobs).values(
+    reserved_at=now_us(),
+    attempts=jobs.c.attempts + 1,
+    worker_id=sa.bindparam("worker"),
+    claim_token=sa.bindparam("token"),
+    unique_key=sa.case((jobs.c.unique_waiting, sa.null()), else_=jobs.c.unique_key),
 )
-_mine = (jobs.c.id.in_(sa.bindparam("ids", expanding=True)), jobs.c.claim_token == sa.bindparam("token"))
+_mine = jobs.c.claim_token == sa.bindparam("token")
 _FREE = {"reserved_at": None, "worker_id": None, "claim_token": None}
-_finish = sa.delete(jobs).where(*_mine)
-_hand_back = sa.update(jobs).where(*_mine).values(**_FREE, attempts=jobs.c.attempts - 1)
-_progress = sa.update(jobs).where(*_mine).values(attempts=1)
+_finish = sa.delete(jobs).where(_mine)
+_hand_back = sa.update(jobs).where(_mine).values(**_FREE, attempts=jobs.c.attempts - 1)
+_progress = sa.update(jobs).where(_mine).values(attempts=1)
 
 
 class LeaseLost(SmsQueueError):
@@ -89,7 +88,8 @@ def claim_of(session: Session, worker_id: int, queue: str, limit: int, levels: I
     if not chosen:
         return []
     token = secrets.token_hex(16)
-    session.execute(_take, {"ids": [row.id for row in chosen], "worker": worker_id, "token": token})
+    take = _those(_take, session.get_bind().dialect.name)
+    session.execute(take, {"ids": [row.id for row in chosen], "worker": worker_id, "token": token})
     return [Claim(r[0], r[1], r[2], r[3], r[4], r[5] + 1, *r[6:10], claimed_at=r.now, token=token) for r in chosen]
 
 
@@ -217,4 +217,10 @@ def free_jobs_of(session: Session, worker_ids: Iterable[int]) -> int:
 
 
 def _execute(session: Session, statement: sa.Update | sa.Delete, claims: Sequence[Claim]) -> int:
-    return changed(session, statement, {"ids": [held.id for held in claims], "token": claims[0].token})
+    those = _those(statement, session.get_bind().dialect.name)
+    return changed(session, those, {"ids": [held.id for held in claims], "token": claims[0].token})
+
+
+@lru_cache
+def _those(statement: Statement, database: str) -> Statement:
+    return statement.where(among(jobs.c.id, "ids", database))

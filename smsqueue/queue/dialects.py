@@ -1,8 +1,10 @@
 """Where the databases differ: their clock, and how a claim steps over locked rows."""
 
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -49,9 +51,17 @@ def can_skip_locked(dialect: sa.Dialect) -> bool:
     return dialect.name == "mysql" and version >= MYSQL_SKIPS
 
 
+@lru_cache
 def locking(statement: sa.Select[Any], dialect: sa.Dialect) -> sa.Select[Any]:
     """Lock the rows that `statement` picks, stepping over those that somebody else has locked."""
     return statement.with_for_update(skip_locked=can_skip_locked(dialect))
+
+
+def among(column: sa.Column[int], parameter: str, database: str) -> sa.ColumnElement[bool]:
+    """Say that `column` is among the integers in `parameter`; on PostgreSQL in the same words, however many."""
+    if database == "postgresql":
+        return column == sa.any_(sa.bindparam(parameter, type_=postgresql.ARRAY(sa.BigInteger)))
+    return column.in_(sa.bindparam(parameter, expanding=True))
 
 
 def delete_one(dialect: sa.Dialect) -> str:
@@ -76,3 +86,25 @@ def walk_of_priorities(jobs: sa.Table) -> sa.Select[tuple[int]]:
     onward = sa.select(next_one(walk.c.priority).label("priority")).where(walk.c.priority.isnot(None))
     walk = walk.union_all(onward)
     return sa.select(walk.c.priority).where(walk.c.priority.isnot(None))
+
+
+def next_group(jobs: sa.Table) -> sa.Select[tuple[str]]:
+    """Select the first group after `after` (None: of all) that has a due job of one `priority` in a `queue`.
+
+    It goes from group to group by one look into the index for each, past those whose jobs are all due later.
+    """
+    queue, priority = sa.bindparam("queue"), sa.bindparam("priority", type_=sa.Integer)
+    free = (jobs.c.queue == queue, jobs.c.priority == priority, jobs.c.reserved_at.is_(None))
+    in_order = (jobs.c.queue, jobs.c.priority, jobs.c.group_key, jobs.c.available_at, jobs.c.id)
+    groups = sa.select(jobs.c.group_key).where(*free).order_by(*in_order).limit(1)
+
+    def is_due(group: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
+        return sa.exists(sa.select(sa.literal(1)).where(*free, jobs.c.group_key == group, jobs.c.available_at <= now_us()))
+
+    after = sa.bindparam("after", type_=jobs.c.group_key.type)
+    first = groups.where(sa.or_(jobs.c.group_key > after)).scalar_subquery()
+    walk = sa.select(first.label("group_key")).cte("walk_of_groups", recursive=True)
+    following = groups.where(jobs.c.group_key > walk.c.group_key).scalar_subquery()
+    onward = sa.select(following.label("group_key")).where(walk.c.group_key.isnot(None), ~is_due(walk.c.group_key))
+    walk = walk.union_all(onward)
+    return sa.select(walk.c.group_key).where(walk.c.group_key.isnot(None), is_due(walk.c.group_key)).limit(1)
