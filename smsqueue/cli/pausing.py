@@ -4,6 +4,7 @@ import getpass
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import click
@@ -63,7 +64,7 @@ def pause(*, queue: str, seconds: float | None, reason: str, author: str) -> Non
     Exit codes: 0 paused, 1 not done, 2 wrong options.
     """
     for each in _queues(queue):
-        write(lambda session, each=each: control.pause(session, each, seconds=seconds, reason=reason, author=author))
+        write(partial(control.pause, queue=each, seconds=seconds, reason=reason, author=author))
         found = read(control.read).pauses
         words = next(monitor.wish_of(one).words() for one in found if one.queue == each)
         click.echo(f"Paused: {_spoken(each)}, {words}.")
@@ -82,7 +83,7 @@ def resume(*, queue: str, author: str) -> None:
     Exit codes: 0 not paused any more, 1 still paused together with all queues, 2 wrong options.
     """
     for each in _queues(queue):
-        ended = write(lambda session, each=each: control.resume(session, each, author=author))
+        ended = write(partial(control.resume, queue=each, author=author))
         click.echo(f"{'Resumed' if ended else 'Was not paused'}: {_spoken(each)}.")
     left = [each for each in read(control.read).pauses if each.queue == EVERY]
     if left:

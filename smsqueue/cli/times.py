@@ -12,7 +12,7 @@ _LENGTH = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd])")
 LONGEST = 365 * SECONDS["d"]
 
 
-class Duration(click.ParamType):
+class Duration(click.ParamType[float]):
     """A length of time: a number with s, m, h or d behind it; the value is seconds."""
 
     name = "duration"
@@ -28,7 +28,7 @@ class Duration(click.ParamType):
         return seconds
 
 
-class Since(click.ParamType):
+class Since(click.ParamType[datetime]):
     """A moment in the past: so long ago, or a time in ISO 8601 (UTC where it names no zone)."""
 
     name = "time"

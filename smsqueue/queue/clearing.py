@@ -1,5 +1,6 @@
 """Waiting jobs that a person deletes: their hooks are told, some at a time, each lot in one transaction."""
 
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -30,7 +31,7 @@ def clear(database: Database, registry: Registry, queue: str, *, reserved: bool 
     try:
         for which in (_waiting, _held) if reserved else (_waiting,):
             some = which.where(jobs.c.queue == queue, jobs.c.id <= last).limit(chunk)
-            while gone := database.write(lambda session, some=some: _clear_some(session, registry, some)):
+            while gone := database.write(partial(_clear_some, registry=registry, some=some)):
                 total += gone
     finally:
         if total:

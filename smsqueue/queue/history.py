@@ -128,6 +128,48 @@ class Sample:
     oldest_us: int
 
 
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """What became of the jobs of a queue in the last minutes; times are the mean of all runs, or the longest."""
+
+    queue: str
+    done: int
+    failed: int
+    released: int
+    wait_seconds: float
+    wait_max_seconds: float
+    run_seconds: float
+    done_by_minute: tuple[int, ...]
+    """Oldest first; the last is this minute, so far."""
+
+
+def paces(session: Session, minutes: int = 60) -> list[Pace]:
+    """Sum up the last `minutes` by queue, of those that had anything to do."""
+    last = clock_us(session) // MINUTE
+    by_queue: dict[str, list[Stat]] = {}
+    for stat in recent(session, minutes):
+        by_queue.setdefault(stat.queue, []).append(stat)
+    return [_pace(queue, found, last, minutes) for queue, found in sorted(by_queue.items())]
+
+
+def _pace(queue: str, found: list[Stat], last: int, minutes: int) -> Pace:
+    done, failed, released = (sum(getattr(stat, ending) for stat in found) for ending in ENDINGS)
+    runs = max(1, done + failed + released) * SECOND
+    by_minute = [0] * minutes
+    for stat in found:
+        by_minute[min(stat.minute - last + minutes - 1, minutes - 1)] += stat.done
+    return Pace(
+        queue,
+        done,
+        failed,
+        released,
+        wait_seconds=sum(stat.wait_us for stat in found) / runs,
+        wait_max_seconds=max(stat.wait_max_us for stat in found) / SECOND,
+        run_seconds=sum(stat.run_us for stat in found) / runs,
+        done_by_minute=tuple(by_minute),
+    )
+
+
 def recent(session: Session, minutes: int = 60) -> list[Stat]:
     """Return what became of jobs in the last `minutes`, this one included, oldest first."""
     since = clock_us(session) // MINUTE - minutes

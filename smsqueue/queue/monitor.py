@@ -35,9 +35,13 @@ class Wish:
     def words(self) -> str:
         """Say it in a line: `by ana since 14:02 until 14:32 UTC: new tariff`."""
         who = f"by {self.author} " if self.author else ""
-        until = f" until {_clock(self.until)}" if self.until else ""
         why = f": {self.reason}" if self.reason else ""
-        return f"{who}since {_clock(self.since)}{until} UTC{why}"
+        return f"{who}since {self.times()}{why}"
+
+    def times(self) -> str:
+        """Say since and until when: `14:02 until 14:32 UTC`."""
+        until = f" until {_clock(self.until)}" if self.until else ""
+        return f"{_clock(self.since)}{until} UTC"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +128,12 @@ def status(session: Session, queues: Sequence[str], *, limit: int = ENOUGH) -> Q
     return QueueStatus(*_verdict(lines, workers_seen, maintenance), lines, workers_seen, pauses, maintenance)
 
 
-def hindrance(session: Session, queue: str) -> Hindrance | None:
-    """Say why no worker takes jobs of `queue`; None when one does. Two small queries: polls ask this."""
-    wishes = control.read(session)
+def hindrance(session: Session, queue: str, wishes: Controls | None = None) -> Hindrance | None:
+    """Say why no worker takes jobs of `queue`; None when one does. Polls ask this, so it is two small queries.
+
+    Who has read already what operators ask for gives it as `wishes`.
+    """
+    wishes = wishes or control.read(session)
     if wishes.maintenance:
         return Hindrance("maintenance", wish_of(wishes.maintenance))
     if pause := wishes.pause_of(queue):

@@ -103,7 +103,7 @@ def _is_over() -> bool:
 
 
 def _ask_to_sign_in() -> ResponseReturnValue:
-    typed = _typed()
+    typed = typed_in()
     if typed:
         # It comes along: after signing in elsewhere it can be sent again from this page.
         return render_template("errors/signed_out.html", typed=typed), 401
@@ -113,7 +113,8 @@ def _ask_to_sign_in() -> ResponseReturnValue:
     return redirect(url_for("security.login", next=where if where != "/" else None))
 
 
-def _typed() -> list[tuple[str, str]]:
+def typed_in() -> list[tuple[str, str]]:
+    """Return what somebody typed into the form that came, so that it can be given back; passwords are left out."""
     return [
         (name, value)
         for name, value in request.form.items(multi=True)

@@ -1,25 +1,57 @@
-"""How the queues and their workers are: for operators, as a page and as JSON."""
+"""How the queues and their workers are: for operators, as a page and as JSON; they can pause a queue here."""
 
-from flask import Blueprint, jsonify, render_template, request
+from dataclasses import asdict
+from typing import Any
+
+from flask import Blueprint, flash, jsonify, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
+from flask_wtf import FlaskForm
+from wtforms import SelectChoice, SelectField, StringField
+from wtforms.validators import AnyOf, DataRequired, Length
 
-from smsqueue.extensions import db
-from smsqueue.queue import monitor
+from smsqueue.extensions import db, write
+from smsqueue.queue import control, history, monitor
+from smsqueue.queue.control import EVERY
 from smsqueue.web import access
 
 bp = Blueprint("queue_status", __name__)
 QUEUES = ("sms", "notifications", "default")
 NEXT_MS = 5000
+NAMES = {EVERY: "All queues"} | {name: name for name in QUEUES}
+LENGTHS = {
+    "900": "15 minutes",
+    "1800": "30 minutes",
+    "3600": "1 hour",
+    "86400": "1 day",
+    "": "Until somebody resumes it",
+}
+
+
+class PauseForm(FlaskForm):  # type: ignore[misc]  # the library has no types
+    """Which queue is paused, for how long and why."""
+
+    queue = SelectField("Queue", choices=[SelectChoice(*each) for each in NAMES.items()])
+    seconds = SelectField("For", choices=[SelectChoice(*each) for each in LENGTHS.items()], default="1800")
+    reason = StringField(
+        "Reason",
+        [DataRequired("Say why: people who wait read it"), Length(max=200, message="Use at most 200 characters")],
+    )
+
+
+class ResumeForm(FlaskForm):  # type: ignore[misc]  # the library has no types
+    """Whose pause is ended."""
+
+    queue = StringField(validators=[AnyOf([EVERY, *QUEUES])])
 
 
 @bp.get("/sms/queue/status")
 @access.operator
 def show() -> ResponseReturnValue:
     """Show health in words, the queues and the workers."""
-    status = monitor.status(db.session(), QUEUES)
+    facts = _facts()
     if request.args.get("format") == "json" or access.wants_json():
-        return jsonify(status.as_dict())
-    return render_template("queue_status/show.html", status=status)
+        return jsonify({**facts["status"].as_dict(), "history": [asdict(pace) for pace in facts["paces"]]})
+    return _page(PauseForm(), facts)
 
 
 @bp.get("/sms/queue/status/poll")
@@ -27,9 +59,44 @@ def show() -> ResponseReturnValue:
 @access.poll
 def poll() -> ResponseReturnValue:
     """Give the changing part of the page to the script that keeps it fresh."""
-    status = monitor.status(db.session(), QUEUES)
-    fragment = render_template("queue_status/_status.html", status=status)
+    fragment = render_template("queue_status/_status.html", **_facts())
     return jsonify(v=0, stop=False, next_ms=NEXT_MS, html={"queue-status": fragment})
+
+
+@bp.post("/sms/queue/pause")
+@access.operator
+def pause() -> ResponseReturnValue:
+    """Let no worker take jobs of a queue, for a while or until it is resumed."""
+    form = PauseForm()
+    if not form.validate_on_submit():
+        return _page(form, _facts()), 422
+    seconds = float(form.seconds.data) if form.seconds.data else None
+    facts = {"seconds": seconds, "reason": form.reason.data, "author": access.user().email}
+    write(lambda session: control.pause(session, form.queue.data, **facts))
+    flash("Paused. What runs is finished.", "success")
+    return redirect(url_for("queue_status.show"), 303)
+
+
+@bp.post("/sms/queue/resume")
+@access.operator
+def resume() -> ResponseReturnValue:
+    """End a pause; that of all queues ends every other one, too."""
+    form = ResumeForm()
+    if not form.validate_on_submit():
+        return _page(PauseForm(None), _facts()), 422
+    author = access.user().email
+    ended = write(lambda session: control.resume(session, form.queue.data, author=author))
+    flash("Resumed." if ended else "It was not paused any more.", "success")
+    return redirect(url_for("queue_status.show"), 303)
+
+
+def _facts() -> dict[str, Any]:
+    session = db.session()
+    return {"status": monitor.status(session, QUEUES), "paces": history.paces(session)}
+
+
+def _page(form: PauseForm, facts: dict[str, Any]) -> str:
+    return render_template("queue_status/show.html", form=form, every=EVERY, **facts)
 
 
 @bp.app_template_filter("ago")
@@ -41,3 +108,11 @@ def duration(seconds: float | None) -> str:
         if seconds < limit:
             return f"{seconds / divisor:,.0f} {unit}"
     return f"{seconds / 86_400:,.0f} days"
+
+
+@bp.app_template_filter("briefly")
+def brief(seconds: float) -> str:
+    """Say a short time to the millisecond where it matters: "4 ms", "1.5 s"."""
+    if seconds < 1:
+        return f"{seconds * 1000:,.0f} ms"
+    return f"{seconds:.1f} s" if seconds < 10 else duration(seconds)

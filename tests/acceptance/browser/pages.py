@@ -32,6 +32,8 @@ class View:
     do: Callable[[Page], None] | None = None
     """What is done on the page to bring it into its state."""
     has_worker: bool = True
+    wish: str = ""
+    """What an operator has asked for: a pause or maintenance."""
     has_dead_session: bool = False
 
     def path(self, showroom: Showroom) -> str:
@@ -115,6 +117,18 @@ def _presses_old_button(page: Page) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text("The page was open for too long")
 
 
+def _pauses_without_reason(page: Page) -> None:
+    press(page, "Pause the queue")
+    expect(page.locator("#error-summary")).to_be_focused()
+
+
+def _sends_a_form_too_late(page: Page) -> None:
+    page.get_by_label("Reason").fill("Typed before it began")
+    page.locator("form[action$='/pause']").evaluate("(form) => { form.action = '/sms/send'; }")
+    press(page, "Pause the queue")
+    expect(page.get_by_role("button", name="Show my form again")).to_be_visible()
+
+
 VIEWS = {
     "sign in": View("security.login", "/login", "stranger"),
     "sign in, wrong": View("security.login", "/login", "stranger", do=_signs_in_wrongly),
@@ -165,6 +179,12 @@ VIEWS = {
     "notifications, none": View("notices.index", "/notifications", "newcomer"),
     "queues": View("queue_status.show", "/sms/queue/status"),
     "queues, no worker": View("queue_status.show", "/sms/queue/status", has_worker=False),
+    "queues, paused": View("queue_status.show", "/sms/queue/status", wish="pause"),
+    "queues, no reason": View("queue_status.show", "/sms/queue/status", do=_pauses_without_reason),
+    "queues, down": View("queue_status.show", "/sms/queue/status", wish="maintenance"),
+    "pending, paused": View("campaigns.show", at("pending"), wish="pause"),
+    "down": View("home.index", "/", "newcomer", status=503, wish="maintenance"),
+    "down, typed": View("queue_status.show", "/sms/queue/status", wish="maintenance", do=_sends_a_form_too_late),
     "403": View("queue_status.show", "/sms/queue/status", "newcomer", status=403),
     "404": View("", "/nowhere", status=404),
     "404, stranger": View("", "/nowhere", "stranger", status=404),

@@ -16,8 +16,9 @@ from smsqueue.core.clock import now
 from smsqueue.db import table_of
 from smsqueue.domain import notices
 from smsqueue.models import Attempt, Campaign, Notice, Recipient, State, Status, Team, User
+from smsqueue.queue import control
 from smsqueue.queue.dialects import now_us
-from smsqueue.queue.models import FailedJob, WorkerRow
+from smsqueue.queue.models import FailedJob, JobStat, WorkerRow
 from tests.acceptance.browser.installation import Installation
 from tests.domain_fixtures import Office, plain
 
@@ -27,6 +28,8 @@ SPOILT = f"{GOOD}\nBob;4.47E+11\nEve;call me tomorrow, please, when the shop is 
 TEXT = "Hi ((name)), our spring sale starts on Monday."
 MIXED = {"queued": 10, "sending": 5, "sent": 20, "delivered": 8, "undelivered": 4, "failed": 6, "unknown": 7}
 SENT = {"sent": 40, "delivered": 10, "failed": 3, "unknown": 2, "expired": 3, "suppressed": 2}
+PAUSED = 3
+"""The place of the worker that a signal has paused."""
 recipients, campaigns, workers = table_of(Recipient), table_of(Campaign), table_of(WorkerRow)
 
 
@@ -75,6 +78,18 @@ class Showroom:
         expires = now_us() + (3600 * SECOND if alive else -SECOND)
         change = sa.update(workers).where(workers.c.state == "running").values(expires_at=expires)
         self.place.store.write(lambda session: session.execute(change))
+
+    def let_operators_ask(self, wish: str) -> None:
+        """Let an operator have asked for a pause, for maintenance or for nothing."""
+
+        def ask(session: Session) -> None:
+            session.execute(sa.delete(control.controls))
+            if wish == "pause":
+                control.pause(session, "sms", seconds=1800, reason="The gateway moves house", author="ben@example.com")
+            if wish == "maintenance":
+                control.begin_maintenance(session, seconds=900, reason="A new version", author="root")
+
+        self.place.store.write(ask)
 
     def break_campaign(self, name: str, *, broken: bool) -> None:
         """Give a campaign a status that there is not, or mend it."""
@@ -163,7 +178,7 @@ class Showroom:
 
     def _register_workers(self) -> None:
         at = now_us()
-        shown = (("running", None), ("stopped", "memory limit"), ("lost", None))
+        shown = (("running", None), ("stopped", "memory limit"), ("lost", None), ("running", None))
         rows = [
             WorkerRow(
                 host="mill-3.example",
@@ -172,6 +187,10 @@ class Showroom:
                 state=state,
                 stop_reason=reason,
                 jobs_done=1234,
+                is_paused=number == PAUSED,
+                wakeup="listening" if number else "degraded",
+                threads=4,
+                memory_mib=87,
                 started_at=at - 3600 * SECOND,
                 heartbeat_at=at - 5 * SECOND,
                 expires_at=at + 3600 * SECOND,
@@ -181,7 +200,19 @@ class Showroom:
         failed = FailedJob(
             uuid="9f14c702-0444-438f-958d-6360e928313a", queue="sms", payload="{}", exception="ValueError"
         )
-        self.place.store.write(lambda session: session.add_all([*rows, failed]))
+        self.place.store.write(lambda session: session.add_all([*rows, failed, *self._last_hour()]))
+
+    def _last_hour(self) -> list[JobStat]:
+        with self.place.store.reading() as session:
+            minute = session.execute(sa.select(now_us())).scalar_one() // (60 * SECOND)
+        times = {"wait_us": 9 * SECOND, "wait_max_us": 4 * SECOND, "run_us": 60 * SECOND, "run_max_us": 5 * SECOND}
+        counts = {"failed": 0, "released": 2, **times}
+        queues = ("sms", "notifications")
+        return [
+            JobStat(minute=minute - ago, queue=queue, kind="any", done=(ago * 37) % 50, **counts)
+            for queue in queues
+            for ago in range(0, 58, 1 + queues.index(queue))
+        ]
 
     def _office(self, user: User) -> Office:
         with self.place.store.reading() as session:

@@ -62,6 +62,7 @@ class Gallery:
     def _look_at(self, name: str, view: View) -> Findings:
         window, found = self.window(view.who), Findings()
         self.showroom.let_workers_live(alive=view.has_worker)
+        self.showroom.let_operators_ask(view.wish)
         self.showroom.break_campaign("broken", broken=view.status == 500)
         noises = len(window.problems)
         response = window.page.goto(view.path(self.showroom))

@@ -27,7 +27,7 @@ def give_up(app, store):
         trace = f"Traceback\n{error}: no route"
         store.write(lambda s: failed.fail(s, registry, held, f"{error}: no route", trace, error=error))
         with store.reading() as session:
-            return session.scalars(sa.select(sa.func.max(FailedJob.id))).one()
+            return int(session.scalars(sa.select(sa.func.max(FailedJob.id))).one())
 
     return give_up
 

@@ -1,25 +1,21 @@
 """The queues' history: counted in memory, added up in tables, sampled and pruned."""
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 import pytest
 import sqlalchemy as sa
 
 from smsqueue.db import Database, build_engine
+from smsqueue.queue.claim import Claim
 from smsqueue.queue.dispatch import clock_us
 from smsqueue.queue.history import MINUTE, Tally, chores, depths, recent, samples, stats
 from tests.integration.queue.kit import Later, Note
 
 
-@dataclass
-class Held:
-    """What a tally looks at of a claim."""
-
-    queue: str = "default"
-    kind: str = "test.note"
-    available_at: int = 10 * MINUTE
-    claimed_at: int = 10 * MINUTE + 2_000_000
+def claimed(queue="default", kind="test.note", available_at=10 * MINUTE, claimed_at=10 * MINUTE + 2_000_000) -> Claim:
+    """Make a claim of which only these facts matter."""
+    times = {"available_at": available_at, "created_at": 0, "claimed_at": claimed_at}
+    return Claim(1, "uuid", queue, kind, "{}", attempts=1, priority=0, token="t", exceptions=0, **times)
 
 
 def rows(store):
@@ -29,10 +25,10 @@ def rows(store):
 
 def test_runs_of_a_minute_are_added_up_by_queue_and_kind(store):
     tally = Tally()
-    tally.note(Held(), "done", 0.25)
-    tally.note(Held(), "failed", 1)
-    tally.note(Held(available_at=10 * MINUTE + 1_000_000), "released", 0.5)
-    tally.note(Held(queue="later"), "done", 60)
+    tally.note(claimed(), "done", 0.25)
+    tally.note(claimed(), "failed", 1)
+    tally.note(claimed(available_at=10 * MINUTE + 1_000_000), "released", 0.5)
+    tally.note(claimed(queue="later"), "done", 60)
     assert tally.flush(store)
     assert rows(store) == [
         (10, "default", "test.note", 1, 1, 1, 5_000_000, 2_000_000, 1_750_000, 1_000_000),
@@ -44,8 +40,8 @@ def test_several_workers_add_to_the_same_minute(store):
     tallies = [Tally() for _ in range(4)]
     for tally in tallies:
         for kind in ("test.a", "test.b", "test.c"):
-            tally.note(Held(kind=kind), "done", 0.5)
-        tally.note(Held(kind="test.a"), "done", 2)
+            tally.note(claimed(kind=kind), "done", 0.5)
+        tally.note(claimed(kind="test.a"), "done", 2)
     with ThreadPoolExecutor(4) as pool:
         assert all(pool.map(lambda tally: tally.flush(store), tallies))
     assert [(row.kind, row.done, row.run_us, row.run_max_us) for row in rows(store)] == [
@@ -57,7 +53,7 @@ def test_several_workers_add_to_the_same_minute(store):
 
 def test_what_was_flushed_is_not_counted_again(store):
     tally = Tally()
-    tally.note(Held(), "done", 1)
+    tally.note(claimed(), "done", 1)
     assert tally.flush(store)
     assert tally.flush(store)
     assert [row.done for row in rows(store)] == [1]
@@ -67,10 +63,10 @@ def test_what_was_flushed_is_not_counted_again(store):
 def test_counts_are_kept_while_the_database_refuses_them(store, tmp_path, bench):
     without_tables = Database(build_engine(f"sqlite:///{tmp_path / 'empty.db'}"))
     tally = Tally()
-    tally.note(Held(), "done", 1)
+    tally.note(claimed(), "done", 1)
     assert not tally.flush(without_tables)
     without_tables.dispose()
-    tally.note(Held(), "done", 3)
+    tally.note(claimed(), "done", 3)
     assert tally.flush(store)
     (row,) = rows(store)
     assert (row.done, row.run_us, row.run_max_us) == (2, 4_000_000, 3_000_000)
@@ -83,7 +79,7 @@ def test_threads_share_a_tally(store):
 
     def note_many(_number):
         for _ in range(5_000):
-            tally.note(Held(), "done", 0.001)
+            tally.note(claimed(), "done", 0.001)
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(note_many, range(4)))

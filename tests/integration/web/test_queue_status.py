@@ -1,10 +1,15 @@
 """The operators' page of queues and workers."""
 
 import pytest
+import sqlalchemy as sa
 
 from smsqueue.domain.jobs import SendResetMailJob
-from smsqueue.queue.dispatch import enqueue
-from smsqueue.web.queue_status import duration
+from smsqueue.queue import control, workers
+from smsqueue.queue.dispatch import SECOND, clock_us, enqueue
+from smsqueue.queue.history import MINUTE, stats
+from smsqueue.queue.models import WorkerRow
+from smsqueue.web.queue_status import brief, duration
+from tests.integration.web.parts import part
 from tests.web import main_of, page_of
 
 
@@ -53,3 +58,83 @@ def test_poll_brings_the_part_that_changes(operator):
 )
 def test_times_are_said_roughly(seconds, words):
     assert duration(seconds) == words
+
+
+def pauses(store):
+    with store.reading() as session:
+        return control.read(session).pauses
+
+
+def test_operator_pauses_a_queue_and_resumes_it(operator, store):
+    form = {"queue": "sms", "seconds": "1800", "reason": "new tariff"}
+    page = operator.post("/sms/queue/pause", form, follow_redirects=True)
+    (pause,) = pauses(store)
+    assert (pause.queue, pause.reason, pause.until - pause.since) == ("sms", "new tariff", 1800 * SECOND)
+    assert "@" in pause.author
+    assert f"by {pause.author} since" in main_of(page)
+    assert "new tariff" in main_of(page)
+    page = operator.post("/sms/queue/resume", {"queue": "sms"}, follow_redirects=True)
+    assert "Resumed." in main_of(page)
+    assert pauses(store) == ()
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.parametrize(
+    "wrong", [{"queue": "nothing"}, {"reason": ""}, {"reason": "x" * 201}, {"seconds": "1"}], ids=str
+)
+def test_pause_without_sense_shows_the_form_again(operator, store, wrong):
+    page = operator.post("/sms/queue/pause", {"queue": "sms", "seconds": "", "reason": "why", **wrong})
+    assert page.status_code == 422
+    assert part(page, ".error-summary")
+    assert pauses(store) == ()
+
+
+@pytest.mark.databases("sqlite")
+def test_pause_without_an_end_lasts_until_it_is_resumed(operator, store):
+    operator.post("/sms/queue/pause", {"queue": "*", "seconds": "", "reason": "stop it"})
+    assert [(pause.queue, pause.until) for pause in pauses(store)] == [("*", None)]
+    assert operator.post("/sms/queue/resume", {"queue": "no such"}).status_code == 422
+    assert len(pauses(store)) == 1
+
+
+@pytest.mark.databases("sqlite")
+def test_members_and_strangers_may_not_pause(member, visitor, store):
+    form = {"queue": "sms", "seconds": "", "reason": "why"}
+    assert member.post("/sms/queue/pause", form).status_code == 403
+    assert member.post("/sms/queue/resume", {"queue": "sms"}).status_code == 403
+    assert visitor.post("/sms/queue/pause", form).status_code == 401
+    assert pauses(store) == ()
+
+
+def test_page_shows_the_last_hour_of_each_queue(operator, store):
+    with store.reading() as session:
+        minute = clock_us(session) // MINUTE
+    row = {"queue": "sms", "kind": "sms.send-bulk", "failed": 1, "released": 2, "wait_us": 6_000_000}
+    row |= {"wait_max_us": 90 * SECOND, "run_us": 3 * SECOND, "run_max_us": SECOND}
+    rows = [{**row, "minute": minute - ago, "done": done} for ago, done in ((5, 7), (20, 1200), (90, 5000))]
+    store.write(lambda session: session.execute(sa.insert(stats), rows))
+    page = operator.get("/sms/queue/status")
+    cells = [cell.get_text(strip=True) for cell in part(page, "tr:has(.spark)").select("th, td")]
+    assert cells[:7] == ["sms", "1,207", "2", "4", "10 ms", "2 min", "5 ms"]
+    assert "1,207 in all, at most 1,200 in one minute" in part(page, ".spark")["aria-label"]
+    assert len(part(page, ".spark").select("rect")) == 2
+    (history,) = operator.get("/sms/queue/status?format=json").json["history"]
+    assert (history["queue"], history["done"], len(history["done_by_minute"])) == ("sms", 1207, 60)
+
+
+def test_page_shows_what_workers_say_of_themselves(operator, store):
+    worker = store.write(lambda session: workers.register(session, ["sms"], 60))
+    facts = {"memory_mib": 96, "threads": 4, "wakeup": "degraded", "is_paused": True}
+    store.write(lambda session: session.execute(sa.update(WorkerRow).where(WorkerRow.id == worker).values(**facts)))
+    text = main_of(operator.get("/sms/queue/status"))
+    for words in ("Paused", "96 MiB", "4 threads", "it listens and hears nothing"):
+        assert words in text
+    (line,) = operator.get("/sms/queue/status?format=json").json["workers"]
+    assert {name: line[name] for name in facts} == facts
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.0004, "0 ms"), (0.25, "250 ms"), (1.25, "1.2 s"), (12, "12 s"), (600, "10 min")]
+)
+def test_short_times_are_said_to_the_millisecond(seconds, words):
+    assert brief(seconds) == words
