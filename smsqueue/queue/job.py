@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass, fields
+from functools import cache
 from typing import Any, ClassVar, Self
 
 from smsqueue.core.errors import SmsQueueError
@@ -62,6 +63,11 @@ class Job:
     @classmethod
     def from_data(cls, data: dict[str, Any]) -> Self:
         """Build the job from a payload's data; raise BadPayload when the fields differ."""
-        if set(data) != {field.name for field in fields(cls)}:
+        if data.keys() != _names_of(cls):
             raise BadPayload(f"{cls.kind} needs the fields {[f.name for f in fields(cls)]}, found {sorted(data)}")
         return cls(**data)
+
+
+@cache
+def _names_of(job_class: type[Job]) -> frozenset[str]:
+    return frozenset(field.name for field in fields(job_class))
