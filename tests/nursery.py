@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
@@ -70,12 +71,20 @@ class Nursery:
         found: dict[str, Any] = json.loads(self._process.stdout.readline())
         return found
 
+    def begin(self, work: Sequence[Task]) -> None:
+        """Queue these jobs, and nothing else is there."""
+        for model in (JobRow, FailedJob, WorkerRow):
+            self.store.write(lambda session, model=model: session.execute(sa.delete(model)))
+        labour.prepare(self.store)
+        for job in work:
+            self.store.write(partial(enqueue, job=job))
+
     def kill_one(self, at: int) -> str | None:
         """Queue the work, kill its worker at this point, let another finish, check the books.
 
         Returns where it died; None when it lived, because less than that happens to it.
         """
-        self._begin()
+        self.begin(WORK)
         end = self.bear(at)
         assert end["code"] in (KILLED, 0), end
         try:
@@ -88,12 +97,15 @@ class Nursery:
             raise
         return str(end["at"]) if end["code"] == KILLED else None
 
-    def _begin(self) -> None:
-        for model in (JobRow, FailedJob, WorkerRow):
-            self.store.write(lambda session, model=model: session.execute(sa.delete(model)))
-        labour.prepare(self.store)
-        for job in WORK:
-            self.store.write(partial(enqueue, job=job))
+    def effects(self) -> list[Any]:
+        """All effects, oldest first."""
+        with self.store.reading() as session:
+            return list(session.execute(sa.select(labour.effects).order_by(labour.effects.c.id)).all())
+
+    def failed(self) -> list[FailedJob]:
+        """All jobs that were given up."""
+        with self.store.reading() as session:
+            return list(session.scalars(sa.select(FailedJob)))
 
     def _check_what_is_left(self, *, was_killed: bool) -> None:
         """A job is free, or held by the worker that is gone; nothing is half done."""
@@ -108,7 +120,7 @@ class Nursery:
         """Everything is done, what may not be repeated was not, and nobody else has paid for the kill."""
         assert self._jobs() == []
         assert set(self._states()) <= {"stopped", "lost"}
-        rows = self._effects()
+        rows = self.effects()
         done = [row for row in rows if row.what != "hesitated"]
         counts = Counter(row.number for row in done)
         assert set(counts) == {job.number for job in WORK}
@@ -119,9 +131,7 @@ class Nursery:
         assert len(repeated - BATCH) <= 1
         usual = {30: 2}
         assert all(row.attempts <= usual.get(row.number, 1) + 1 for row in done), rows
-        with self.store.reading() as session:
-            (lost,) = session.scalars(sa.select(FailedJob.payload)).all()
-        assert json.loads(lost)["kind"] == Hopeless.kind
+        assert [row.kind for row in self.failed()] == [Hopeless.kind]
 
     def _jobs(self) -> list[JobRow]:
         with self.store.reading() as session:
@@ -130,7 +140,3 @@ class Nursery:
     def _states(self) -> list[str]:
         with self.store.reading() as session:
             return list(session.scalars(sa.select(WorkerRow.state)))
-
-    def _effects(self) -> list[Any]:
-        with self.store.reading() as session:
-            return list(session.execute(sa.select(labour.effects).order_by(labour.effects.c.id)).all())

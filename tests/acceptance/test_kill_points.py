@@ -5,7 +5,11 @@ import random
 
 import pytest
 
-from tests.nursery import Nursery
+from smsqueue.queue import testing
+from tests.entries.labour import Batched, Deadly, Task
+from tests.nursery import KILLED, LEASE_SECONDS, Nursery
+
+NEVER = 10**9
 
 STEPS = {"sqlite": 6, "postgresql": 8, "mariadb": 8}
 """In `make test` every so-many-th moment, from a random one on; the drill takes them all."""
@@ -28,6 +32,21 @@ def test_a_worker_may_be_killed_at_any_moment(store, database):
     print(f"seed {seed}: every {step}th moment from {first} on")
     places = kill_at_each(store, database.url, first, step)
     assert len(places) >= 10
+
+
+def test_a_job_that_kills_every_worker_is_given_up_and_costs_others_a_try_at_most(store, database):
+    others = [(Batched if n % 2 else Task)(number=n) for n in range(30)]
+    deaths = 0
+    with Nursery(store, database.url) as nursery:
+        nursery.begin([*others[:15], Deadly(number=-1), *others[15:]])
+        while nursery.bear(NEVER)["code"] == KILLED:
+            deaths += 1
+            testing.travel(store, LEASE_SECONDS + 1)
+        effects = nursery.effects()
+        failures = [row.error for row in nursery.failed()]
+    assert (deaths, failures) == (3, ["TooManyTries"])
+    assert {row.number for row in effects} == set(range(30))
+    assert max(row.attempts for row in effects) <= 2
 
 
 @pytest.mark.drill

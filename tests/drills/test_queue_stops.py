@@ -63,6 +63,33 @@ def test_a_worker_that_is_told_to_stop_under_load_burns_no_try(yard):
 
 
 @pytest.mark.drill
+@pytest.mark.databases("postgresql")
+def test_a_parent_ends_all_its_workers_in_good_order_and_at_once_when_asked_twice(yard):
+    yard.put(mixed(0, 900))
+    parent = yard.prepared(count=3)
+    wait_until(lambda: yard.count() > 50, 60)
+    assert ended(parent) <= GRACE
+    assert all((row.attempts, row.worker_id) == (0, None) for row in yard.rows())
+    yard.prepared(daemon=False).ended(60)
+    assert {row.attempts for row in yard.effects()} == {1}
+    yard.put(Task(number=1000 + number, seconds=60) for number in range(3))
+    parent = yard.prepared(count=3)
+    wait_until(lambda: sum(row.worker_id is not None for row in yard.rows()) == 3, 60)
+    parent.signal(signal.SIGTERM)
+    rest(1.2)  # a signal within a second is the same wish
+    assert ended(parent) <= 1.5
+    assert {row.worker_id for row in yard.rows()} == {None}
+
+
+def ended(process):
+    """Tell a process to end and say how many seconds that took."""
+    began = time.monotonic()
+    process.signal(signal.SIGTERM)
+    assert process.ended(GRACE + 10) == 0
+    return time.monotonic() - began
+
+
+@pytest.mark.drill
 @pytest.mark.databases("postgresql", "sqlite")
 def test_each_worker_drains_before_it_starts_anew(yard):
     workers = [yard.worker() for _ in range(3)]
