@@ -267,10 +267,15 @@ class Database:
     def _kept_connection(self) -> sa.Connection:
         thread = threading.get_ident()
         if thread not in self._kept:
+            self._close_kept_of_the_ended()
             connection = self._at_once.connect()
             connection.detach()  # the pool gives its place to another
             self._kept[thread] = connection
         return self._kept[thread]
+
+    def _close_kept_of_the_ended(self) -> None:
+        for thread in set(self._kept) - {each.ident for each in threading.enumerate()}:
+            self._close_kept(thread)
 
     def _close_kept(self, thread: int) -> None:
         connection = self._kept.pop(thread, None)

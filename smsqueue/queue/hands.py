@@ -17,7 +17,7 @@ from smsqueue.queue.workers import steady
 BATCH = 100
 """The most jobs of one claim."""
 QUICK_SECONDS = 0.05
-"""A batch that took less lets the next one be twice as large."""
+"""A batch that took less lets the next one be twice as large; a job that took more lets the rest of its batch go."""
 
 
 class Hands(Protocol):
@@ -70,8 +70,12 @@ class InTurn:
         if not self.waiting:
             return False
         began = steady()
-        self._run_batch()
-        self._limit = min(BATCH, self._limit * 2) if steady() - began < QUICK_SECONDS else 1
+        if self._run_batch():
+            self._limit = 1
+        elif steady() - began < QUICK_SECONDS:
+            self._limit = min(BATCH, self._limit * 2)
+        else:
+            self._limit = max(1, self._limit // 2)
         return True
 
     def put_down(self) -> None:
@@ -81,23 +85,28 @@ class InTurn:
     def drain(self) -> None:
         """Do nothing: while the caller asks, nothing runs."""
 
-    def _run_batch(self) -> None:
-        registry, lease = self._runner.registry, self._runner.lease
-        while self.waiting and is_still_ours(lease):
+    def _run_batch(self) -> bool:
+        """Run what is in hand; say whether there was a slow job, which lets all that waits behind it go."""
+        is_slow = False
+        while self.waiting and is_still_ours(self._runner.lease):
             began = steady()
-            held = self.waiting[0]
-            self._link.started(held, registry.policy(held.kind))
-            try:
-                if self._runner.run(held):
-                    self._desk.finished.append(held)
-            finally:
-                self._link.ended(held)
+            self._run(self.waiting[0])
             self.waiting.pop(0)
             self.done += 1
-            if self.waiting and (steady() - began > QUICK_SECONDS or self._stops.reason or self._stops.is_paused):
+            is_slow = steady() - began > QUICK_SECONDS
+            if self.waiting and (is_slow or self._stops.reason or self._stops.is_paused):
                 self._desk.hand_back(self.waiting)
                 self.waiting = []
         self._link.idle()
+        return is_slow
+
+    def _run(self, held: Claim) -> None:
+        self._link.started(held, self._runner.registry.policy(held.kind))
+        try:
+            if self._runner.run(held):
+                self._desk.finished.append(held)
+        finally:
+            self._link.ended(held)
 
 
 class AtOnce:

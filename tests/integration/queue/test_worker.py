@@ -25,10 +25,12 @@ def commits(bench):
     found: list[int] = []
     deleted = 0
 
-    def note_deleted(_connection, cursor, statement, *_):
+    def note_deleted(connection, cursor, statement, *_):
         nonlocal deleted
         if statement.startswith("DELETE FROM jobs"):
             deleted += cursor.rowcount
+            if {"isolation_level", "at_once"} & set(connection.get_execution_options()):
+                note(connection)
 
     def note(_connection):
         nonlocal deleted
