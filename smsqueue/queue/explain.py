@@ -84,8 +84,13 @@ def explain(session: Session, wanted: str, kinds: Collection[str]) -> Answer | N
             f"Job {job.id} ({job.kind}) of queue {job.queue}{tries}",
             tuple(reasons(Scene.look(session), job, kinds)),
         )
-    failed = session.scalars(sa.select(FailedJob).where(FailedJob.uuid == wanted.lower())).first()
-    return Answer(f"Job {failed.uuid} of queue {failed.queue}", (given_up(failed),)) if failed else None
+    failed = _find_failed(session, wanted)
+    if failed is None:
+        return None
+    subject = f"Job {failed.uuid} ({failed.kind}) of queue {failed.queue}"
+    if wanted == str(failed.id):
+        subject = f"No job {wanted} is in a queue, but one that was given up has this number, {subject[4:]}"
+    return Answer(subject, (given_up(failed),))
 
 
 def reasons(scene: Scene, job: Any, kinds: Collection[str]) -> list[Reason]:
@@ -117,10 +122,17 @@ def span(seconds: float) -> str:
 
 
 def _find(session: Session, wanted: str) -> Any:
+    return session.execute(sa.select(jobs).where(_is(jobs.c.id, jobs.c.uuid, wanted))).first()
+
+
+def _find_failed(session: Session, wanted: str) -> FailedJob | None:
+    return session.scalars(sa.select(FailedJob).where(_is(FailedJob.id, FailedJob.uuid, wanted))).first()
+
+
+def _is(number: Any, uuid: Any, wanted: str) -> sa.ColumnElement[bool]:
     is_number = wanted.isascii() and wanted.isdecimal()
-    column: Any = jobs.c.id if is_number else jobs.c.uuid
-    key: Any = min(int(wanted), LARGEST) if is_number else wanted.lower()
-    return session.execute(sa.select(jobs).where(column == key)).first()
+    found: sa.ColumnElement[bool] = number == min(int(wanted), LARGEST) if is_number else uuid == wanted.lower()
+    return found
 
 
 def _held(scene: Scene, job: Any) -> Iterator[Reason]:

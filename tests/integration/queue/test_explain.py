@@ -257,7 +257,12 @@ def test_job_that_was_given_up(bench, ask):
     trace = "Traceback\n  …\nOSError: no route"
     bench.store.write(lambda s: failed.fail(s, bench.registry, held, "OSError: no route", trace))
     answer = ask(uuid.upper())
-    assert answer.subject == f"Job {uuid} of queue default"
+    assert answer.subject == f"Job {uuid} (test.note) of queue default"
+    (row,) = bench.failed()
+    told = (
+        f"No job {row.id} is in a queue, but one that was given up has this number, {uuid} (test.note) of queue default"
+    )
+    assert ask(row.id).subject == told
     (reason,) = answer.reasons
     assert reason.sentence == f"Given up at {reason.since:%Y-%m-%d %H:%M:%S}: OSError: no route"
     assert reason.command == f"flask sms retry-failed {uuid}"
