@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -13,23 +13,24 @@ from smsqueue.core.errors import SmsQueueError
 from smsqueue.db import Database, changed
 from smsqueue.queue.dialects import among, delete_one, locking, now_us, walk_of_priorities
 from smsqueue.queue.dispatch import SECOND, jobs
+from smsqueue.queue.groups import Groups
 
 Statement = TypeVar("Statement", sa.Update, sa.Delete)
 LOWEST = 2**15 - 1
 """The priority number after which there is none."""
-ready = sa.and_(jobs.c.reserved_at.is_(None), jobs.c.available_at <= now_us())
 _FACTS = ("id", "uuid", "queue", "kind", "payload", "attempts", "priority", "available_at", "created_at", "exceptions")
 _columns = tuple(jobs.c[name] for name in _FACTS)
 _candidates = (
     sa.select(*_columns, jobs.c.unique_waiting, now_us().label("now"))
-    .where(jobs.c.queue == sa.bindparam("queue"), jobs.c.priority == sa.bindparam("priority"), ready)
+    .where(
+        jobs.c.queue == sa.bindparam("queue"),
+        jobs.c.priority == sa.bindparam("priority"),
+        jobs.c.group_key == sa.bindparam("group"),
+        jobs.c.reserved_at.is_(None),
+        jobs.c.available_at <= now_us(),
+    )
     .order_by(jobs.c.available_at, jobs.c.id)
     .limit(sa.bindparam("limit", type_=sa.Integer))
-)
-_any_ready = (
-    sa.select(sa.literal(1))
-    .where(jobs.c.queue == sa.bindparam("queue"), jobs.c.priority == sa.bindparam("priority"), ready)
-    .limit(1)
 )
 _levels = walk_of_priorities(jobs)
 # Of the jobs in the parameter `ids`; see `_those`.
@@ -40,8 +41,9 @@ _take = sa.update(jobs).values(
     claim_token=sa.bindparam("token"),
     unique_key=sa.case((jobs.c.unique_waiting, sa.null()), else_=jobs.c.unique_key),
 )
+_take_place = _take.values(group_slot=sa.bindparam("place"))
 _mine = jobs.c.claim_token == sa.bindparam("token")
-_FREE = {"reserved_at": None, "worker_id": None, "claim_token": None}
+_FREE = {"reserved_at": None, "worker_id": None, "claim_token": None, "group_slot": None}
 _finish = sa.delete(jobs).where(_mine)
 _hand_back = sa.update(jobs).where(_mine).values(**_FREE, attempts=jobs.c.attempts - 1)
 _progress = sa.update(jobs).where(_mine).values(attempts=1)
@@ -82,22 +84,29 @@ def claim(session: Session, worker_id: int, queue: str, limit: int, *, ceiling: 
     return claim_of(session, worker_id, queue, limit, priorities(session, queue, ceiling=ceiling))
 
 
-def claim_of(session: Session, worker_id: int, queue: str, limit: int, levels: Iterable[int]) -> list[Claim]:
-    """Take jobs as `claim` does, of these priorities only, in this order."""
-    chosen = _chosen(_ready_rows(session, queue, limit, levels))
-    if not chosen:
-        return []
-    token = secrets.token_hex(16)
-    take = _those(_take, session.get_bind().dialect.name)
-    session.execute(take, {"ids": [row.id for row in chosen], "worker": worker_id, "token": token})
-    return [Claim(r[0], r[1], r[2], r[3], r[4], r[5] + 1, *r[6:10], claimed_at=r.now, token=token) for r in chosen]
+def claim_of(
+    session: Session, worker_id: int, queue: str, limit: int, levels: Iterable[int], *, groups: Groups | None = None
+) -> list[Claim]:
+    """Take jobs as `claim` does, of these priorities only, in this order; within each, groups take turns."""
+    groups, found, by = groups or Groups(), list[Claim](), (worker_id, secrets.token_hex(16))
+    for level in levels:
+        for group, places in groups.due(session, queue, level):
+            lane = {"queue": queue, "priority": level, "group": group}
+            most = limit - len(found) if places is None else min(len(places), limit - len(found))
+            rows = _ready_rows(session, lane | {"limit": most}, is_first=not found)
+            if rows and _reserve(session, rows, by, places):
+                found += (_claim(row, by[1]) for row in rows)
+                groups.note(queue, level, group)
+            if found and (len(found) >= limit or _comes_alone(rows[0] if rows else None)):
+                return found
+    return found
 
 
 def find(session: Session, job_id: int, token: str) -> Claim | None:
     """Return the claim that this token proves; None when it is over."""
     mine = sa.select(*_columns, jobs.c.reserved_at, jobs.c.claim_token).where(jobs.c.id == job_id)
     row = session.execute(mine.where(jobs.c.claim_token == token)).first()
-    return Claim(*row) if row else None
+    return Claim(*cast("Any", row)) if row else None
 
 
 def priorities(session: Session, queue: str, *, ceiling: int | None = None) -> list[int]:
@@ -106,30 +115,44 @@ def priorities(session: Session, queue: str, *, ceiling: int | None = None) -> l
     return list(session.execute(_levels, {"queue": queue, "ceiling": LOWEST if ceiling is None else ceiling}).scalars())
 
 
-def is_any_ready(session: Session, queue: str, levels: Iterable[int]) -> bool:
+def is_any_ready(session: Session, queue: str, levels: Iterable[int], groups: Groups | None = None) -> bool:
     """Say whether a job of one of these priorities could be claimed."""
-    return any(session.execute(_any_ready, {"queue": queue, "priority": level}).first() for level in levels)
+    groups = groups or Groups()
+    return any(next(groups.due(session, queue, level), None) is not None for level in levels)
 
 
-def _ready_rows(session: Session, queue: str, limit: int, levels: Iterable[int]) -> list[sa.Row[Any]]:
-    statement = locking(_candidates, session.get_bind().dialect)
-    found: list[sa.Row[Any]] = []
-    for level in levels:
-        found += session.execute(statement, {"queue": queue, "limit": limit - len(found), "priority": level})
-        if len(found) >= limit:
-            break
-    return found
-
-
-def _chosen(rows: Sequence[sa.Row[Any]]) -> Sequence[sa.Row[Any]]:
-    """Leave out what must come alone: jobs that were claimed before, and those whose key is given up by the claim."""
-    if rows and _comes_alone(rows[0]):
+def _ready_rows(session: Session, lane: dict[str, Any], *, is_first: bool) -> Sequence[sa.Row[Any]]:
+    """Lock what can be claimed of a lane, but for what must come alone and is not the first."""
+    rows = session.execute(locking(_candidates, session.get_bind().dialect), lane).all()
+    if is_first and rows and _comes_alone(rows[0]):
         return rows[:1]
     return [row for row in rows if not _comes_alone(row)]
 
 
-def _comes_alone(row: sa.Row[Any]) -> bool:
-    return bool(row.attempts or row.unique_waiting)
+def _comes_alone(row: sa.Row[Any] | None) -> bool:
+    """Say so of jobs that were claimed before, and of those whose key is given up by the claim."""
+    return row is not None and bool(row.attempts or row.unique_waiting)
+
+
+def _reserve(session: Session, rows: Sequence[sa.Row[Any]], by: tuple[int, str], places: list[int] | None) -> bool:
+    """Make rows ours, each with a place of its group if there are `places`; False: another took a place just now."""
+    database, (worker_id, token) = session.get_bind().dialect.name, by
+    ours = {"worker": worker_id, "token": token}
+    if places is None:
+        session.execute(_those(_take, database), {"ids": [row.id for row in rows], **ours})
+        return True
+    try:
+        with session.begin_nested():
+            for row, place in zip(rows, places, strict=False):
+                session.execute(_those(_take_place, database), {"ids": [row.id], "place": place, **ours})
+    except sa.exc.IntegrityError:
+        return False
+    return True
+
+
+def _claim(row: sa.Row[Any], token: str) -> Claim:
+    facts: Any = row[:5], row.attempts + 1, *row[6:10], row.now, token
+    return Claim(*facts[0], *facts[1:])
 
 
 def finish(session: Session, claims: Sequence[Claim]) -> int:

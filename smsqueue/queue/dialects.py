@@ -69,7 +69,7 @@ def delete_one(dialect: sa.Dialect) -> str:
     return _DELETE_ONE_SQLITE if dialect.name == "sqlite" else _DELETE_ONE
 
 
-def walk_of_priorities(jobs: sa.Table) -> sa.Select[tuple[int]]:
+def walk_of_priorities(jobs: sa.Table) -> sa.Select[int]:
     """Select the distinct priorities of what waits in a `queue`, up to `ceiling`, by one look into the index for each.
 
     Whoever asked for the first due jobs of all priorities at once would have to step over all that is due later.
@@ -88,23 +88,29 @@ def walk_of_priorities(jobs: sa.Table) -> sa.Select[tuple[int]]:
     return sa.select(walk.c.priority).where(walk.c.priority.isnot(None))
 
 
-def next_group(jobs: sa.Table) -> sa.Select[tuple[str]]:
-    """Select the first group after `after` (None: of all) that has a due job of one `priority` in a `queue`.
+def walk_of_groups(jobs: sa.Table) -> sa.Select[str, bool]:
+    """Select the next group after `after` that has a due job of one `priority` in a `queue`, and True.
 
-    It goes from group to group by one look into the index for each, past those whose jobs are all due later.
+    After the last group comes the first. It goes from group to group by one look into the index for each, past those
+    whose jobs are all due later; when it comes to the last one, or has gone as far as the database goes at once
+    (MariaDB: 1,000 steps), it gives the group that it has come to, and False.
     """
-    queue, priority = sa.bindparam("queue"), sa.bindparam("priority", type_=sa.Integer)
-    free = (jobs.c.queue == queue, jobs.c.priority == priority, jobs.c.reserved_at.is_(None))
+    priority = sa.bindparam("priority", type_=sa.Integer)
+    free = (jobs.c.queue == sa.bindparam("queue"), jobs.c.priority == priority, jobs.c.reserved_at.is_(None))
     in_order = (jobs.c.queue, jobs.c.priority, jobs.c.group_key, jobs.c.available_at, jobs.c.id)
-    groups = sa.select(jobs.c.group_key).where(*free).order_by(*in_order).limit(1)
+    first = sa.select(jobs.c.group_key).where(*free).order_by(*in_order).limit(1)
+
+    def following(group: sa.ColumnElement[str]) -> sa.ScalarSelect[str]:
+        return first.where(jobs.c.group_key > group).scalar_subquery()
 
     def is_due(group: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
-        return sa.exists(sa.select(sa.literal(1)).where(*free, jobs.c.group_key == group, jobs.c.available_at <= now_us()))
+        due = sa.select(sa.literal(1)).where(*free, jobs.c.group_key == group, jobs.c.available_at <= now_us())
+        return sa.exists(due)
 
     after = sa.bindparam("after", type_=jobs.c.group_key.type)
-    first = groups.where(sa.or_(jobs.c.group_key > after)).scalar_subquery()
-    walk = sa.select(first.label("group_key")).cte("walk_of_groups", recursive=True)
-    following = groups.where(jobs.c.group_key > walk.c.group_key).scalar_subquery()
-    onward = sa.select(following.label("group_key")).where(walk.c.group_key.isnot(None), ~is_due(walk.c.group_key))
+    begin = sa.func.coalesce(following(after), first.scalar_subquery())
+    walk = sa.select(begin.label("group_key")).cte("walk_of_groups", recursive=True)
+    onward = sa.select(following(walk.c.group_key)).where(walk.c.group_key.isnot(None), ~is_due(walk.c.group_key))
     walk = walk.union_all(onward)
-    return sa.select(walk.c.group_key).where(walk.c.group_key.isnot(None), is_due(walk.c.group_key)).limit(1)
+    last = sa.select(walk.c.group_key, is_due(walk.c.group_key).label("is_due")).where(walk.c.group_key.isnot(None))
+    return last.order_by(walk.c.group_key.desc()).limit(1)

@@ -43,13 +43,15 @@ def enqueue(
     priority: int | None = None,
     unique: str | None = None,
     unique_waiting: bool = False,
+    group: str | None = None,
 ) -> int:
     """Put `job` into its queue and return its id. It exists when, and only when, the caller's transaction commits.
 
     It runs in `delay` seconds at the earliest. When there is a job with the key `unique` already, nothing is put in and
     the id of that one is returned. The key is given up when its job is over; with `unique_waiting`, when it is claimed.
+    `group` says whose job it is, if the job itself does not: groups take turns.
     """
-    row = {**_row(job, priority), "delay_us": round(delay * SECOND)}
+    row = {**_row(job, priority, group), "delay_us": round(delay * SECOND)}
     database = session.get_bind().dialect.name
     if unique is None:
         return _insert_row(session, _insert(database, delay <= 0), row)
@@ -57,12 +59,19 @@ def enqueue(
     return _insert_once(session, _insert(database, delay <= 0, is_unique=True), row)
 
 
-def enqueue_many(session: Session, many: Iterable[Job], *, delay: float = 0, priority: int | None = None) -> int:
+def enqueue_many(
+    session: Session,
+    many: Iterable[Job],
+    *,
+    delay: float = 0,
+    priority: int | None = None,
+    group: str | None = None,
+) -> int:
     """Put `many` jobs into their queues, a thousand by one statement, and return how many."""
     remaining = iter(many)
     count, queues = 0, set[str]()
     while chunk := list(islice(remaining, CHUNK)):
-        _insert_chunk(session, chunk, round(delay * SECOND), priority)
+        _insert_chunk(session, [_row(job, priority, group) for job in chunk], round(delay * SECOND))
         queues.update(job.queue for job in chunk)
         count += len(chunk)
     if queues and delay <= 0:
@@ -76,7 +85,7 @@ def notify(session: Session, queues: Sequence[str]) -> None:
         session.execute(_notify_all, {"queues": list(queues)})
 
 
-def _row(job: Job, priority: int | None) -> dict[str, Any]:
+def _row(job: Job, priority: int | None, group: str | None) -> dict[str, Any]:
     return {
         "uuid": str(uuid4()),
         "queue": job.queue,
@@ -84,13 +93,14 @@ def _row(job: Job, priority: int | None) -> dict[str, Any]:
         "payload": job.to_payload(),
         "priority": job.priority if priority is None else priority,
         "attempts": 0,
+        "group_key": job.group if group is None else group,
     }
 
 
-def _insert_chunk(session: Session, chunk: Sequence[Job], delay_us: int, priority: int | None) -> None:
+def _insert_chunk(session: Session, rows: Sequence[dict[str, Any]], delay_us: int) -> None:
     now = clock_us(session)
     times = {"available_at": now + delay_us, "created_at": now}
-    insert_many(session, jobs, [_row(job, priority) | times for job in chunk])
+    insert_many(session, jobs, [row | times for row in rows])
 
 
 def _checked(key: str) -> str:

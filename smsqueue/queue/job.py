@@ -56,6 +56,11 @@ class Job:
     version: ClassVar[int] = 1
     policy: ClassVar[Policy | None] = None
 
+    @property
+    def group(self) -> str:
+        """Return whose job it is: within a queue and priority, groups take turns."""
+        return ""
+
     def to_payload(self) -> str:
         """Return the versioned JSON that `jobs.payload` holds."""
         return json.dumps({"kind": self.kind, "version": self.version, "data": asdict(self)})

@@ -11,8 +11,11 @@ from smsqueue.db import Base, BigId, UtcDateTime
 
 ZERO = sa.text("0")
 LongText = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
-ExactText = sa.String(190).with_variant(mysql.VARCHAR(190, collation="utf8mb4_bin"), "mysql", "mariadb")
-"""Text in which capital letters count, on every database."""
+
+
+def exact_text(length: int) -> sa.String:
+    """Make a type for text in which capital letters count, on every database."""
+    return sa.String(length).with_variant(mysql.VARCHAR(length, collation="utf8mb4_bin"), "mysql", "mariadb")
 
 
 class JobRow(Base):
@@ -35,10 +38,14 @@ class JobRow(Base):
     last_error: Mapped[str | None] = mapped_column(sa.String(500))
     exceptions: Mapped[int] = mapped_column(sa.SmallInteger, server_default=ZERO)
     """How many runs ended by an error of the job's own; deaths and timeouts count in `attempts` only."""
-    unique_key: Mapped[str | None] = mapped_column(ExactText, unique=True)
+    unique_key: Mapped[str | None] = mapped_column(exact_text(190), unique=True)
     """No other job has the same; NULL: there may be any number of them."""
     unique_waiting: Mapped[bool] = mapped_column(server_default=sa.false())
     """The key is given up when the job is claimed, not only when it is over."""
+    group_key: Mapped[str] = mapped_column(exact_text(60), server_default="")
+    """Whose job it is: groups take turns."""
+    group_slot: Mapped[int | None] = mapped_column(sa.SmallInteger)
+    """Which of its group's places the job has taken while it is held, where those are limited."""
 
 
 _free = JobRow.__table__.c.reserved_at.is_(None)
@@ -47,10 +54,21 @@ sa.Index(
     "ix_jobs_claim",
     JobRow.queue,
     JobRow.priority,
+    JobRow.group_key,
     JobRow.available_at,
     JobRow.id,
     postgresql_where=_free,
     sqlite_where=_free,
+)
+_has_slot = JobRow.__table__.c.group_slot.isnot(None)
+sa.Index(
+    "ix_jobs_slot",
+    JobRow.queue,
+    JobRow.group_key,
+    JobRow.group_slot,
+    unique=True,
+    postgresql_where=_has_slot,
+    sqlite_where=_has_slot,
 )
 sa.Index("ix_jobs_worker", JobRow.worker_id, postgresql_where=_held, sqlite_where=_held)
 
@@ -71,8 +89,9 @@ class FailedJob(Base):
     error: Mapped[str] = mapped_column(sa.String(100), server_default="?")
     """The name of the error's class, to group by."""
     attempts: Mapped[int] = mapped_column(sa.SmallInteger, server_default=ZERO)
-    unique_key: Mapped[str | None] = mapped_column(ExactText)
+    unique_key: Mapped[str | None] = mapped_column(exact_text(190))
     """What it must have to itself again when it is retried; a key given up at the claim is not kept."""
+    group_key: Mapped[str] = mapped_column(exact_text(60), server_default="")
 
 
 class WorkerRow(Base):

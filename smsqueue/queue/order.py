@@ -5,8 +5,9 @@ from threading import Lock
 
 from sqlalchemy.orm import Session
 
-from smsqueue.queue.claim import LOWEST, Claim, claim, claim_of, is_any_ready, priorities
+from smsqueue.queue.claim import LOWEST, Claim, claim_of, is_any_ready, priorities
 from smsqueue.queue.control import Controls
+from smsqueue.queue.groups import Groups
 from smsqueue.queue.workers import steady
 
 TURN_SECONDS = 2.0
@@ -25,6 +26,7 @@ class Order:
         self.queues = list(queues)
         self.controls = Controls()
         """What operators ask for; the worker keeps it up to date."""
+        self.groups = Groups()
         self._max_wait = max_wait_seconds
         self._clock = clock
         self._lock = Lock()
@@ -39,7 +41,7 @@ class Order:
         overdue = [] if ceiling is not None else self._overdue(self._asked)
         for queue in (*overdue, *self._open_queues()):
             if ceiling is not None:
-                claims = claim(session, worker_id, queue, limit, ceiling=ceiling)
+                claims = self._claim(session, worker_id, queue, limit, ceiling=ceiling)
             else:
                 claims = self._take_from(session, worker_id, queue, 1 if queue in overdue else limit)
                 if claims and queue in overdue:
@@ -55,24 +57,33 @@ class Order:
         queues = self._open_queues()
         earlier = queues[: queues.index(held.queue)] if held.queue in queues else []
         for queue in (*earlier, *self._overdue(self._asked)):
-            if queue != held.queue and is_any_ready(session, queue, priorities(session, queue)):
+            if queue != held.queue and self._is_any_ready(session, queue):
                 return True
         if self.controls.pause_of(held.queue):
             return False
-        return is_any_ready(session, held.queue, priorities(session, held.queue, ceiling=held.priority - 1))
+        return self._is_any_ready(session, held.queue, ceiling=held.priority - 1)
 
     def _take_from(self, session: Session, worker_id: int, queue: str, limit: int) -> list[Claim]:
         self._note(self._asked, queue)
         if queue not in self._overdue(self._lifted):
-            return claim(session, worker_id, queue, limit)
+            return self._claim(session, worker_id, queue, limit)
         self._note(self._lifted, queue)
         first, *others = priorities(session, queue) or [0]
-        lifted = claim_of(session, worker_id, queue, 1, self._next_to_lift(queue, others))
+        lifted = claim_of(session, worker_id, queue, 1, self._next_to_lift(queue, others), groups=self.groups)
         if not lifted:
-            return claim_of(session, worker_id, queue, limit, [first])
+            return claim_of(session, worker_id, queue, limit, [first], groups=self.groups)
         self._last_lifted[queue] = lifted[0].priority
         self._begin_turn(lifted[0])
         return lifted
+
+    def _claim(
+        self, session: Session, worker_id: int, queue: str, limit: int, *, ceiling: int | None = None
+    ) -> list[Claim]:
+        levels = priorities(session, queue, ceiling=ceiling)
+        return claim_of(session, worker_id, queue, limit, levels, groups=self.groups)
+
+    def _is_any_ready(self, session: Session, queue: str, *, ceiling: int | None = None) -> bool:
+        return is_any_ready(session, queue, priorities(session, queue, ceiling=ceiling), self.groups)
 
     def _next_to_lift(self, queue: str, levels: list[int]) -> list[int]:
         """Put the least urgent first, but begin after the one that was lifted last: each comes in turn."""

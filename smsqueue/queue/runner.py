@@ -219,9 +219,10 @@ def give_up(database: Database, registry: Registry, held: Claim, reason: str, tr
 def put_back(database: Database, held: Claim, seconds: float, *, spent: bool, reason: str, exceptions: int = 0) -> End:
     """Release a job, unless it is not ours any more."""
     facts: dict[str, Any] = {"spent": spent, "reason": _storable(reason)}
-    more = {"delay_seconds": seconds, "exceptions": exceptions}
     try:
-        database.write(lambda session: claims.release(session, held, **facts, **more))
+        database.write(
+            lambda session: claims.release(session, held, delay_seconds=seconds, exceptions=exceptions, **facts)
+        )
     except LeaseLost:
         return _lost(held)
     emit("job.released", job_id=held.id, kind=held.kind, seconds=round(seconds, 1), **facts)
