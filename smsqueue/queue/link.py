@@ -2,7 +2,6 @@
 
 import os
 import threading
-from contextlib import suppress
 from typing import Protocol
 
 from smsqueue.queue.claim import Claim
@@ -89,9 +88,12 @@ class ParentLink:
 
     def _say(self, line: str) -> None:
         # A write of less than 4 KiB to a pipe is whole, or waits; with the lock, it is also in order.
-        with self._lock, suppress(BrokenPipeError):  # the parent is gone: the lifeline has told the worker to stop
+        with self._lock:
             said, self._unsaid = self._unsaid + line, ""
-            os.write(self._says, said.encode())
+            try:
+                os.write(self._says, said.encode())
+            except BrokenPipeError:
+                return  # the parent is gone: the lifeline has told the worker to stop
 
     def _pulse(self, seconds: float) -> None:
         while not threading.Event().wait(seconds):
