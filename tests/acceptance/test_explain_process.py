@@ -90,18 +90,6 @@ def test_worker_that_is_frozen_is_late_then_its_lease_runs_out(scene):
             scene.is_over(job_id)
 
 
-def test_worker_that_died_with_its_parent_is_succeeded(scene):
-    job_id = scene.add("wait")
-    with scene.worker("--daemon", **SHORT) as process:
-        scene.says(job_id, "it runs, or is about to")
-        process.kill_all()
-        scene.says(job_id, "its lease ran out ", "the next look of any worker frees it")
-        with scene.worker("--daemon", **SHORT) as second:
-            scene.says(job_id, f"pid {second.child.pid})", "it runs, or is about to")
-            scene.say_the_word()
-            scene.is_over(job_id)
-
-
 def test_workers_that_a_signal_paused_go_on_by_the_command_named(scene):
     with scene.worker("--daemon") as process:
         eventually(lambda: scene.states() == ["running"])
@@ -131,20 +119,16 @@ def test_what_somebody_asked_for_holds_workers_back(scene):
             scene.is_over(job_id)
 
 
-def test_job_that_kills_its_worker_is_put_off_then_given_up(scene):
-    job_id = scene.add("die", PatientAct)
-    uuid = scene.rows()[0].uuid
+def test_jobs_that_cannot_be_done_are_put_off_then_given_up(scene):
+    deadly, strange = (
+        scene.add("die", PatientAct),
+        scene.add("note", type("Stranger", (Act,), {"kind": "test.stranger"})),
+    )
+    uuids = [row.uuid for row in scene.rows()]
+    scene.says(strange, "No handler is registered for jobs of kind test.stranger: whoever claims it gives it up")
     with scene.worker("--daemon"):
-        scene.says(job_id, "Put off until ", "SIGKILL")
+        scene.says(deadly, "Put off until ", "SIGKILL")
         scene.store.write(lambda session: session.execute(_due_now))
-        scene.says(uuid, "Given up at ", "SIGKILL", f"flask sms retry-failed {uuid}")
-    assert len(scene.rows(FailedJob)) == 1
-
-
-def test_job_that_nobody_knows_is_given_up_by_the_first_worker(scene):
-    stranger = type("Stranger", (Act,), {"kind": "test.stranger"})
-    job_id = scene.add("note", stranger)
-    uuid = scene.rows()[0].uuid
-    scene.says(job_id, "No handler is registered for jobs of kind test.stranger: whoever claims it gives it up")
-    with scene.worker("--daemon"):
-        scene.says(uuid, "Given up at ", "UnknownJob")
+        scene.says(uuids[0], "Given up at ", "SIGKILL", f"flask sms retry-failed {uuids[0]}")
+        scene.says(uuids[1], "Given up at ", "UnknownJob")
+    assert len(scene.rows(FailedJob)) == 2
