@@ -14,7 +14,7 @@ from smsqueue.queue.order import Order
 
 
 class Desk:
-    """The database's side of a worker's jobs. Only the worker's main thread uses it.
+    """The database's side of a worker's jobs. Only the main thread uses it, but for `hand_back`.
 
     `look_round(session)` comes before each claim, in its transaction, and says whether anything may be claimed.
     """

@@ -3,6 +3,7 @@
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
+from threading import Lock
 from typing import Protocol
 
 from smsqueue.db import is_away
@@ -48,6 +49,9 @@ class Hands(Protocol):
     def put_down(self) -> None:
         """Forget what is held and does not run: it was given back."""
 
+    def relieve(self) -> None:
+        """Give back what waits behind a job that takes long; called by another thread, now and then."""
+
     def drain(self) -> None:
         """Wait until nothing runs."""
 
@@ -63,13 +67,17 @@ class InTurn:
         self.waiting: list[Claim] = []
         self._desk, self._runner, self._link, self._stops = desk, runner, link, stops
         self._limit = 1
+        self._lock = Lock()
+        """Held by whoever shortens what waits."""
+        self._began = steady()
 
     def work(self, most: int) -> bool:
         """Claim a batch, run it, and choose the size of the next."""
-        self.waiting = self._desk.exchange(min(self._limit, most) if most else self._limit)
-        if not self.waiting:
+        found = self._desk.exchange(min(self._limit, most) if most else self._limit)
+        if not found:
             return False
-        began = steady()
+        began = self._began = steady()
+        self.waiting = found
         if self._run_batch():
             self._limit = 1
         elif steady() - began < QUICK_SECONDS:
@@ -82,6 +90,12 @@ class InTurn:
         """Forget the batch in hand."""
         self.waiting = []
 
+    def relieve(self) -> None:
+        """Give back what waits behind a job that takes long."""
+        with self._lock:
+            if steady() - self._began > QUICK_SECONDS:
+                self._hand_back_after(1)
+
     def drain(self) -> None:
         """Do nothing: while the caller asks, nothing runs."""
 
@@ -89,16 +103,22 @@ class InTurn:
         """Run what is in hand; say whether there was a slow job, which lets all that waits behind it go."""
         is_slow = False
         while self.waiting and is_still_ours(self._runner.lease):
-            began = steady()
+            self._began = steady()
             self._run(self.waiting[0])
-            self.waiting.pop(0)
             self.done += 1
-            is_slow = steady() - began > QUICK_SECONDS
-            if self.waiting and (is_slow or self._stops.reason or self._stops.is_paused):
-                self._desk.hand_back(self.waiting)
-                self.waiting = []
+            is_slow = steady() - self._began > QUICK_SECONDS
+            with self._lock:
+                del self.waiting[0]
+                if is_slow or self._stops.reason or self._stops.is_paused:
+                    self._hand_back_after(0)
         self._link.idle()
         return is_slow
+
+    def _hand_back_after(self, first: int) -> None:
+        rest = self.waiting[first:]
+        if rest:
+            self._desk.hand_back(rest)
+            del self.waiting[first:]
 
     def _run(self, held: Claim) -> None:
         self._link.started(held, self._runner.registry.policy(held.kind))
@@ -154,6 +174,9 @@ class AtOnce:
     def put_down(self) -> None:
         """Forget those whose run the database broke off."""
         self.waiting = []
+
+    def relieve(self) -> None:
+        """Do nothing: nothing waits behind a job."""
 
     def drain(self) -> None:
         """Wait for all that run, and let the threads end."""

@@ -15,7 +15,10 @@ RETRY_SECONDS = 1.0
 
 
 class Lease:
-    """A worker's hold on all its jobs, and what is known of it on this side; `words` are told with each beat."""
+    """A worker's hold on all its jobs, and what is known of it on this side.
+
+    `words` are told with each beat, and `relieve` is done after it, by the thread that beats.
+    """
 
     def __init__(
         self,
@@ -24,13 +27,14 @@ class Lease:
         lease_seconds: float,
         heartbeat_seconds: float,
         words: Callable[[], dict[str, Any]] = dict,
+        relieve: Callable[[], object] = lambda: None,
     ) -> None:
         self.worker_id = worker_id
         self.seconds = lease_seconds
         self.is_lost = False
         self._database = database
         self._heartbeat_seconds = heartbeat_seconds
-        self._words = words
+        self._words, self._relieve = words, relieve
         self._confirmed = workers.steady()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._beat_on, name="heartbeat", daemon=True)
@@ -69,6 +73,7 @@ class Lease:
         while not self._over.wait(wait) and not self.is_lost:
             try:
                 self.beat()
+                self._relieve()
                 wait = self._heartbeat_seconds
             except DBAPIError as error:
                 wait = RETRY_SECONDS * random.uniform(0.5, 1)  # noqa: S311 - jitter, not a secret

@@ -194,6 +194,10 @@ class Worker:
         memory = round(resident_mib())
         return {"jobs_done": self._done(), "memory_mib": memory, "threads": self.options.threads, **self._state()}
 
+    def _relieve(self) -> None:
+        if self.hands:
+            self.hands.relieve()
+
     def _state(self) -> dict[str, Any]:
         return {"is_paused": self.stops.is_paused, "wakeup": self.wakeup.state}
 
@@ -249,7 +253,9 @@ class Worker:
         self.desk.worker_id, stamp = self.database.write(begin)
         if self._stamp is None:  # what was asked for while we were taken for dead is meant for us, too
             self._stamp = stamp
-        self.lease = Lease(self.database, self.desk.worker_id, options.lease, options.heartbeat, self._words)
+        self.lease = Lease(
+            self.database, self.desk.worker_id, options.lease, options.heartbeat, self._words, self._relieve
+        )
         self.lease.start()
         self.link.registered(self.desk.worker_id)
         emit("worker.started", worker_id=self.desk.worker_id, queues=",".join(options.queues))

@@ -13,6 +13,7 @@ from smsqueue.queue.hands import BATCH
 from smsqueue.queue.lease import Lease
 from smsqueue.queue.worker import Options, Worker
 from tests.integration.queue.kit import Later, Note, Quick
+from tests.outside import wait_until
 
 
 def put_many(bench, job_class, how_many):
@@ -99,6 +100,21 @@ def test_slow_job_lets_the_rest_of_its_batch_go_unspent(bench, monkeypatch):
     bench.work()  # batches of 1, 2, then 4: its second job is the slow one
     assert slow == [1, 1, 1, 1, 1, 0]  # the batch in hand: 3 (done), 4, 5, 6; then 5 alone
     assert bench.rows() == []
+
+
+def test_what_waits_behind_a_job_that_takes_long_goes_to_others_meanwhile(bench, quick, monkeypatch):
+    def run(job, run):
+        bench.note(job, run)
+        if job.number == 3:
+            monkeypatch.setattr(hands, "QUICK_SECONDS", 0)
+            wait_until(lambda: [row.attempts for row in bench.rows() if row.reserved_at] == [1])
+            monkeypatch.setattr(hands, "QUICK_SECONDS", 60)
+
+    bench.handle(Quick, run)
+    put_many(bench, Quick, 7)
+    bench.work(heartbeat=0.05)  # batches of 1, 2, then 4: its first job takes long
+    assert (bench.ran, bench.rows(), bench.failed()) == (list(range(7)), [], [])
+    assert bench.events("job.lost") == []
 
 
 def test_number_of_jobs_asked_for_is_kept_to_within_a_batch(bench, quick):
