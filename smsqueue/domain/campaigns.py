@@ -89,7 +89,7 @@ def launch(session: Session, team_id: int, uuid: UUID, token: str, terms: Terms)
         raise WrongToken  # written over since we looked
     if is_first:
         _refuse_unfit(session, campaign, terms)
-        enqueue_many(session, _slices(campaign, terms.slice_rows))
+        enqueue_many(session, _slices(campaign, terms.slice_rows), group=str(team_id))
         changes = Changes(queued=campaign.total, charged=campaign.price)
         changes.write(session, campaign.id)
         credits.open_account(session, credits.escrow(campaign.id), cached=True)

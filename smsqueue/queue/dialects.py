@@ -80,7 +80,7 @@ def walk_of_priorities(jobs: sa.Table) -> sa.Select[int]:
         look = sa.select(jobs.c.priority).where(*waiting, jobs.c.priority <= sa.bindparam("ceiling", type_=sa.Integer))
         if after is not None:
             look = look.where(jobs.c.priority > after)
-        return look.order_by(jobs.c.queue, jobs.c.priority, jobs.c.available_at, jobs.c.id).limit(1).scalar_subquery()
+        return look.order_by(jobs.c.queue, jobs.c.priority).limit(1).scalar_subquery()  # as in the index
 
     walk = sa.select(next_one(None).label("priority")).cte("walk", recursive=True)
     onward = sa.select(next_one(walk.c.priority).label("priority")).where(walk.c.priority.isnot(None))
@@ -97,7 +97,7 @@ def walk_of_groups(jobs: sa.Table) -> sa.Select[str, bool]:
     """
     priority = sa.bindparam("priority", type_=sa.Integer)
     free = (jobs.c.queue == sa.bindparam("queue"), jobs.c.priority == priority, jobs.c.reserved_at.is_(None))
-    in_order = (jobs.c.queue, jobs.c.priority, jobs.c.group_key, jobs.c.available_at, jobs.c.id)
+    in_order = (jobs.c.queue, jobs.c.priority, jobs.c.group_key)  # as in the index
     first = sa.select(jobs.c.group_key).where(*free).order_by(*in_order).limit(1)
 
     def following(group: sa.ColumnElement[str]) -> sa.ScalarSelect[str]:

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from smsqueue.core.errors import SmsQueueError
+from smsqueue.queue.groups import Limit
 from smsqueue.queue.job import BadPayload, Job, Policy
 
 Handler = Callable[[Any, Any], Any]
@@ -62,6 +63,8 @@ class Registry:
     entries: dict[str, Entry] = field(default_factory=dict)
     scrub: Callable[[str], str] = str
     """Takes out of a traceback what must not be stored."""
+    group_limit: Limit | None = None
+    """How many jobs of a group may be held at once; None: any number."""
 
     def register(self, job_class: type[Job], handler: Handler, **more: Any) -> None:
         """Let `handler(job, run)` run jobs of `job_class`; `more` are a policy and hooks as in Entry."""
