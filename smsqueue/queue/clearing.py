@@ -16,7 +16,7 @@ from smsqueue.queue.registry import Registry
 CHUNK = 1_000
 """So many jobs are deleted by one transaction."""
 _waiting = sa.select(jobs.c.id, jobs.c.payload).where(jobs.c.reserved_at.is_(None))
-_waiting = _waiting.order_by(jobs.c.priority, jobs.c.available_at, jobs.c.id)
+_waiting = _waiting.order_by(jobs.c.priority, jobs.c.group_key, jobs.c.available_at, jobs.c.id)
 _held = sa.select(jobs.c.id, jobs.c.payload).where(jobs.c.worker_id.isnot(None)).order_by(jobs.c.worker_id)
 
 

@@ -12,20 +12,25 @@ from smsqueue.queue.models import FailedJob
 
 ENOUGH = 10_000
 """Whoever looks at a queue gets exact numbers up to here."""
-FEW = 100
-"""A queue with more priorities than this is counted by the most urgent of them."""
+FEW = 30
+"""A full queue with more lanes (a priority and a group) than this is counted by the first of them."""
 _is_free = jobs.c.reserved_at.is_(None)
 _queue, _now = sa.bindparam("queue", type_=sa.String), sa.bindparam("now", type_=sa.BigInteger)
+_group = sa.bindparam("group", type_=sa.String)
 _priority = sa.bindparam("priority", type_=sa.Integer)  # below the smallest of them there must be one
-_here = (jobs.c.queue == _queue, jobs.c.priority == _priority, _is_free)
+_lane = (jobs.c.priority, jobs.c.group_key)
 _is_due = jobs.c.available_at <= _now
+_free_here = sa.select(*_lane).where(jobs.c.queue == _queue, _is_free).order_by(*_lane).limit(1)
+_next_group = _free_here.where(jobs.c.priority == _priority, jobs.c.group_key > _group)
+_next_priority = _free_here.where(jobs.c.priority > _priority)
 _next_queue = sa.select(jobs.c.queue).where(_is_free, jobs.c.queue > _queue).order_by(jobs.c.queue).limit(1)
-_next_priority = (
-    sa.select(jobs.c.priority)
-    .where(jobs.c.queue == _queue, _is_free, jobs.c.priority > _priority)
-    .order_by(jobs.c.priority)
-    .limit(1)
+# In the order of the index, here and below: else PostgreSQL may look for the few rows in the whole table.
+_in_lane = (
+    sa.select(jobs.c.available_at)
+    .where(jobs.c.queue == _queue, jobs.c.priority == _priority, jobs.c.group_key == _group, _is_free)
+    .order_by(jobs.c.available_at)
 )
+_in_queue = sa.select(jobs.c.available_at).where(jobs.c.queue == _queue, _is_free).order_by(*_lane, jobs.c.available_at)
 
 
 @dataclass(slots=True)
@@ -43,7 +48,7 @@ class Depth:
 def measure(session: Session, queues: Sequence[str], now: int, limit: int = ENOUGH) -> dict[str, Depth]:
     """Count the jobs of these queues and of any other that holds some: `limit` at most of each sort."""
     reserved = _reserved(session, limit)
-    others = {*reserved, *_jump(session, _next_queue, {"queue": ""}, "queue")} - set(queues)
+    others = {*reserved, *_queues(session)} - set(queues)
     found = {name: _free_ones(session, name, now, limit) for name in (*queues, *sorted(others))}
     for name, number in reserved.items():
         found[name].reserved = number
@@ -69,15 +74,26 @@ def failures(session: Session, limit: int = ENOUGH) -> dict[str, int]:
     return _by_queue(session, sa.select(FailedJob.queue).order_by(FailedJob.id.desc()).limit(limit + 1).subquery())
 
 
-def _jump(session: Session, statement: sa.Select[Any], place: dict[str, Any], name: str) -> Iterator[Any]:
-    """Go from one value in the index to the next larger one, instead of reading all entries for the few values."""
-    while (following := session.execute(statement, place).scalar()) is not None:
-        yield following
-        place = {**place, name: following}
+def _queues(session: Session) -> Iterator[str]:
+    """Go from one queue in the index to the next, instead of reading all entries for the few names."""
+    name = ""
+    while found := session.execute(_next_queue, {"queue": name}).scalar():
+        name = found
+        yield name
+
+
+def _lanes(session: Session, queue: str) -> Iterator[dict[str, Any]]:
+    """Go from one lane of a queue to the next, in the same way."""
+    place: dict[str, Any] = {"queue": queue, "priority": -(2**15) - 1, "group": ""}
+    while True:
+        row = session.execute(_next_group, place).first() or session.execute(_next_priority, place).first()
+        if row is None:
+            return
+        place = {"queue": queue, "priority": row.priority, "group": row.group_key}
+        yield place
 
 
 def _reserved(session: Session, limit: int) -> dict[str, int]:
-    # In the order of the index: else PostgreSQL may look for the few of them in the whole table.
     held = sa.select(jobs.c.queue).where(jobs.c.worker_id.isnot(None)).order_by(jobs.c.worker_id).limit(limit + 1)
     return _by_queue(session, held.subquery())
 
@@ -88,33 +104,43 @@ def _by_queue(session: Session, rows: sa.Subquery) -> dict[str, int]:
 
 
 def _free_ones(session: Session, queue: str, now: int, limit: int) -> Depth:
+    """Count all of a queue that is not too full, else lane by lane up to the limit."""
+    row = session.execute(_all_of(limit), {"queue": queue, "now": now}).one()
+    if row.number <= limit:
+        return Depth(int(row.due or 0), row.number - int(row.due or 0), oldest=row.oldest)
     depth = Depth()
-    lowest = {"queue": queue, "priority": -(2**15) - 1}
-    for seen, priority in enumerate(_jump(session, _next_priority, lowest, "priority")):
+    for seen, lane in enumerate(_lanes(session, queue)):
         if seen == FEW:
             depth.inexact = ("waiting", "delayed")
             break
-        row = session.execute(_counts(limit), {"queue": queue, "priority": priority, "now": now}).one()
-        depth.waiting += row.waiting
-        depth.delayed += row.delayed
-        if row.oldest is not None:
-            depth.oldest = min(row.oldest, depth.oldest or row.oldest)
+        found = session.execute(_counts(limit), {**lane, "now": now}).one()
+        depth.waiting += found.waiting
+        depth.delayed += found.delayed
+        if found.oldest is not None:
+            depth.oldest = min(found.oldest, depth.oldest or found.oldest)
     return depth
 
 
+def _all_of(limit: int) -> sa.Select[Any]:
+    some = _in_queue.limit(limit + 1).subquery()
+    is_due = some.c.available_at <= _now
+    due = sa.func.sum(sa.case((is_due, 1), else_=0)).label("due")
+    oldest = sa.func.min(sa.case((is_due, some.c.available_at))).label("oldest")
+    return sa.select(sa.func.count().label("number"), due, oldest).select_from(some)
+
+
 def _counts(limit: int) -> sa.Select[Any]:
-    in_order = sa.select(jobs.c.available_at).where(*_here).order_by(jobs.c.available_at)  # of the index, as above
     due, later = (
-        sa.select(sa.func.count()).select_from(in_order.where(condition).limit(limit + 1).subquery()).scalar_subquery()
+        sa.select(sa.func.count()).select_from(_in_lane.where(condition).limit(limit + 1).subquery()).scalar_subquery()
         for condition in (_is_due, jobs.c.available_at > _now)
     )
-    oldest = in_order.where(_is_due).limit(1)
-    return sa.select(due.label("waiting"), later.label("delayed"), oldest.scalar_subquery().label("oldest"))
+    oldest = _in_lane.where(_is_due).limit(1).scalar_subquery()
+    return sa.select(due.label("waiting"), later.label("delayed"), oldest.label("oldest"))
 
 
 def _capped(depth: Depth, limit: int) -> Depth:
     for name in ("waiting", "delayed", "reserved"):
         if getattr(depth, name) > limit:
             setattr(depth, name, limit)
-            depth.inexact = (*depth.inexact, name)
+            depth.inexact = tuple(dict.fromkeys((*depth.inexact, name)))
     return depth

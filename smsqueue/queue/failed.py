@@ -94,10 +94,10 @@ def fail(
     `error` names the error's class, to group by.
     """
     mine = (jobs.c.id == held.id, jobs.c.claim_token == held.token)
-    key = session.execute(sa.select(jobs.c.unique_key).where(*mine)).scalar()
-    if not changed(session, sa.delete(jobs).where(*mine)):
+    kept = session.execute(sa.select(jobs.c.unique_key, jobs.c.group_key).where(*mine)).first()
+    if kept is None or not changed(session, sa.delete(jobs).where(*mine)):
         raise LeaseLost(held.id)
-    facts = {"kind": held.kind, "error": error[:ERROR_LENGTH], "attempts": held.attempts, "unique_key": key}
+    facts = {"kind": held.kind, "error": error[:ERROR_LENGTH], "attempts": held.attempts, **kept._mapping}
     session.add(FailedJob(uuid=held.uuid, queue=held.queue, payload=held.payload, exception=traceback, **facts))
     call_hook(registry, held.payload, "on_failed", session, reason)
 
@@ -151,6 +151,7 @@ def retry(session: Session, registry: Registry, wanted: str | int) -> int:
         "available_at": now,
         "created_at": now,
         "unique_key": row.unique_key,
+        "group_key": row.group_key,
     }
     job_id = _put_back(session, values)
     session.delete(row)

@@ -98,3 +98,18 @@ def plan(store, kind, statement, parameters):
     with store.engine.connect() as connection:
         rows = connection.exec_driver_sql(f"{words} {statement}", parameters).all()
     return "\n".join(" ".join(str(part) for part in row) for row in rows) + "\n"
+
+
+def test_full_queue_is_counted_lane_by_lane_for_groups_too(store):
+    fill(store, 4, 4)
+    fill(store, 4, 0, priority=0)
+    store.write(lambda s: s.execute(sa.update(jobs).where(jobs.c.id % 2 == 0).values(group_key="Team")))
+    line = look(store, 10)[0]
+    assert (line.waiting, line.delayed, line.inexact) == (8, 4, ())
+
+
+def test_queue_of_very_many_groups_is_counted_by_the_first_of_them(store):
+    fill(store, 40, 0)
+    store.write(lambda s: s.execute(sa.update(jobs).values(group_key=sa.cast(jobs.c.id, sa.String(60)))))
+    assert look(store, 39)[0].said("waiting") == "30+"
+    assert look(store, 40)[0].said("waiting") == "40"

@@ -102,6 +102,7 @@ def put_unique(bench, key):
 
 def test_unique_job_is_not_retried_while_another_has_its_key(bench):
     put_unique(bench, "one of these")
+    bench.execute(sa.update(jobs).values(group_key="Team 7"))
     (held,) = bench.take()
     bench.store.write(lambda s: failed.fail(s, bench.registry, held, "reason", "trace"))
     row = bench.failed()[0]
@@ -111,7 +112,7 @@ def test_unique_job_is_not_retried_while_another_has_its_key(bench):
     assert [each.id for each in bench.failed()] == [row.id]
     bench.work()
     retry(bench, row.id)
-    assert bench.row().unique_key == "one of these"
+    assert (bench.row().unique_key, bench.row().group_key) == ("one of these", "Team 7")
 
 
 def failed_at(bench, days):
