@@ -26,6 +26,7 @@ class Lease:
         worker_id: int,
         lease_seconds: float,
         heartbeat_seconds: float,
+        *,
         words: Callable[[], dict[str, Any]] = dict,
         relieve: Callable[[], object] = lambda: None,
     ) -> None:

@@ -253,9 +253,8 @@ class Worker:
         self.desk.worker_id, stamp = self.database.write(begin)
         if self._stamp is None:  # what was asked for while we were taken for dead is meant for us, too
             self._stamp = stamp
-        self.lease = Lease(
-            self.database, self.desk.worker_id, options.lease, options.heartbeat, self._words, self._relieve
-        )
+        beats = options.lease, options.heartbeat
+        self.lease = Lease(self.database, self.desk.worker_id, *beats, words=self._words, relieve=self._relieve)
         self.lease.start()
         self.link.registered(self.desk.worker_id)
         emit("worker.started", worker_id=self.desk.worker_id, queues=",".join(options.queues))

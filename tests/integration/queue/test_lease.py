@@ -91,7 +91,7 @@ def test_lost_worker_stays_lost_when_it_signs_off(bench):
 def test_lease_beats_by_itself_until_it_is_stopped(bench):
     worker = bench.worker()
     first = bench.crew()[worker].heartbeat_at
-    lease = Lease(bench.store, worker, 60, 0.05, lambda: {"jobs_done": 5, "memory_mib": 90})
+    lease = Lease(bench.store, worker, 60, 0.05, words=lambda: {"jobs_done": 5, "memory_mib": 90})
     lease.start()
     try:
         wait_until(lambda: bench.crew()[worker].heartbeat_at > first)
