@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from smsqueue import config_gateways
+from smsqueue.config_gateways import GatewaySettings
 from smsqueue.core import environment, keys
 from smsqueue.core.environment import (
     BadSettings,
@@ -30,6 +32,7 @@ from smsqueue.core.environment import (
 __all__ = ["BadSettings", "Settings"]
 
 FAKE_GATEWAYS = ("simulated", "log")
+REAL_GATEWAYS = tuple(config_gateways.PREFIXES)
 DATABASES = ("sqlite", "postgres", "postgresql", "mysql", "mariadb")
 DAY = 86_400
 
@@ -49,7 +52,7 @@ database_address = Reader(_database_address, "must start with postgresql://, mys
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(GatewaySettings):
     """What this installation wants; attributes carry their unit."""
 
     # where we are
@@ -96,11 +99,13 @@ class Settings:
     )
 
     # sending
-    gateway: str = setting("SMS_GATEWAY", one_of("simulated", "log"), "simulated", "who takes the texts")
+    gateway: str = setting("SMS_GATEWAY", one_of(*FAKE_GATEWAYS, *REAL_GATEWAYS), "simulated", "who takes the texts")
     allow_fake_gateway: bool = setting("SMS_ALLOW_FAKE_GATEWAY", yes_no, "no", "production may send nothing, really")
     simulated_url: str = setting(
         "SIMULATED_URL", url("http", "https"), "http://127.0.0.1:8025", "where `flask sms simulator` listens"
     )
+    simulated_lookup: bool = setting("SIMULATED_LOOKUP", yes_no, "off", "the simulator answers look-ups")
+    simulated_idempotent: bool = setting("SIMULATED_IDEMPOTENT", yes_no, "off", "it takes each reference once")
     simulated_log: Path = setting(
         "SIMULATED_LOG",
         path,
@@ -174,6 +179,8 @@ class Settings:
     def from_env(cls, environ: Mapping[str, str]) -> Self:
         """Read all settings, or raise BadSettings with everything that is wrong."""
         values, problems = environment.read_all(cls, environ)
+        values["http_gateway_secrets"], wrong_secrets = config_gateways.read_secrets(environ)
+        problems += wrong_secrets
         if values["environment"] == "production":
             values["trusted_hosts"] = values["trusted_hosts"] or (urlsplit(values["base_url"]).hostname,)
         problems += [*_unknown(environ), *_unset_in_production(values, environ)]
@@ -195,6 +202,7 @@ class Settings:
 
 def _unknown(environ: Mapping[str, str]) -> Iterator[Problem]:
     known = [option.name for option in environment.options(Settings).values()]
+    known += [f"{option.name}_FILE" for option in environment.options(Settings).values() if option.secret]
     for name in sorted(name for name in environ if name.startswith("SMS_") and name not in known):
         near = difflib.get_close_matches(name, known, n=1)
         advice = f"did you mean {near[0]}?" if near else "docs/configuration.md lists them all"
@@ -218,6 +226,12 @@ def _gateway_is_real(settings: Settings) -> Iterator[Problem]:
         yield Problem(
             "SMS_GATEWAY", settings.gateway, "sends nothing; production needs SMS_ALLOW_FAKE_GATEWAY=yes for it"
         )
+
+
+def _gateway_is_set_up(settings: Settings) -> Iterator[Problem]:
+    yield from config_gateways.missing(settings.gateway, settings)
+    yield from config_gateways.together(settings.gateway, settings)
+    yield from config_gateways.callbacks_are_safe(settings, is_production=settings.is_production)
 
 
 def _lease_outlives_calls(settings: Settings) -> Iterator[Problem]:
@@ -262,6 +276,7 @@ def _mail_makes_sense(settings: Settings) -> Iterator[Problem]:
 RULES = (
     _secret_is_strong,
     _gateway_is_real,
+    _gateway_is_set_up,
     _lease_outlives_calls,
     _jobs_outlive_calls,
     _concurrency_is_allowed,

@@ -75,7 +75,7 @@ def setting(
 def options(settings: type) -> dict[str, Option]:
     """List the declared settings of a dataclass by attribute, in order."""
     declared: tuple[Field[Any], ...] = fields(settings)
-    return {each.name: each.metadata["option"] for each in declared}
+    return {each.name: each.metadata["option"] for each in declared if "option" in each.metadata}
 
 
 def read_all(settings: type, environ: Mapping[str, str]) -> tuple[dict[str, Any], list[Problem]]:
@@ -90,6 +90,11 @@ def read_all(settings: type, environ: Mapping[str, str]) -> tuple[dict[str, Any]
             problems.extend(error.problems)
             values[attribute] = option.reader.read(option.default_text(values))
     return values, problems
+
+
+def read_secret(name: str, environ: Mapping[str, str]) -> str:
+    """Read a secret that no field declares, from its variable or from the file that `<name>_FILE` names."""
+    return _found(Option(name, text, "", "", "", secret=True), environ)
 
 
 def _read(option: Option, found: str) -> Any:

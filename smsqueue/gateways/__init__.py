@@ -2,16 +2,33 @@
 
 from collections.abc import Callable
 
-from smsqueue.gateways.base import BadGateway, Gateway, GatewayOptions
+from smsqueue.config import Settings
+from smsqueue.gateways.base import Adapter, BadGateway
+from smsqueue.gateways.declared import DeclaredGateway
+from smsqueue.gateways.kannel import KannelGateway
 from smsqueue.gateways.log import LogGateway
 from smsqueue.gateways.simulated import SimulatedGateway
+from smsqueue.gateways.twilio import TwilioGateway
+from smsqueue.gateways.vonage import VonageMessagesGateway, VonageSmsGateway
 
-GATEWAYS: dict[str, Callable[[GatewayOptions], Gateway]] = {"simulated": SimulatedGateway, "log": LogGateway}
+
+def _vonage(settings: Settings) -> Adapter:
+    return VonageMessagesGateway(settings) if settings.vonage_api == "messages" else VonageSmsGateway(settings)
 
 
-def build(options: GatewayOptions) -> Gateway:
-    """The gateway of that name, ready to be used by `concurrency` threads at once."""
-    make = GATEWAYS.get(options.name)
+GATEWAYS: dict[str, Callable[[Settings], Adapter]] = {
+    "simulated": SimulatedGateway,
+    "log": LogGateway,
+    "twilio": TwilioGateway,
+    "vonage": _vonage,
+    "kannel": KannelGateway,
+    "http": DeclaredGateway,
+}
+
+
+def build(settings: Settings, name: str = "") -> Adapter:
+    """The gateway of that name, or the chosen one, ready to be used by `concurrency` threads at once."""
+    make = GATEWAYS.get(name or settings.gateway)
     if make is None:
-        raise BadGateway(f"SMS_GATEWAY ({options.name}) must be one of: {', '.join(sorted(GATEWAYS))}.")
-    return make(options)
+        raise BadGateway(f"SMS_GATEWAY ({name}) must be one of: {', '.join(sorted(GATEWAYS))}.")
+    return make(settings)

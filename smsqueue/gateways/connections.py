@@ -11,6 +11,7 @@ from time import monotonic
 from typing import Any
 
 from requests.adapters import HTTPAdapter
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
@@ -105,6 +106,11 @@ class TimedAdapter(HTTPAdapter):
         context.sslsocket_class = TimedTLSSocket
         self.poolmanager = PoolManager(connections, maxsize=maxsize, block=block, ssl_context=context, **pool_kwargs)
         self.poolmanager.pool_classes_by_scheme = {"http": TimedPool, "https": TimedTLSPool}
+
+
+def trusted_tls() -> ssl.SSLContext:
+    """Trust whom calls trust, which nothing in the environment changes."""
+    return ssl.create_default_context(cafile=DEFAULT_CA_BUNDLE_PATH)
 
 
 def _connect(host: str, port: int, seconds: float | None, options: Any) -> socket.socket:

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from ssl import SSLCertVerificationError
@@ -23,6 +23,7 @@ LARGEST_ANSWER = 64 * 1024
 LONGEST_WAIT = 3600.0
 # Only these prove that nothing was sent; NewConnectionError includes NameResolutionError.
 NOT_SENT = (NewConnectionError, ConnectTimeoutError, SSLCertVerificationError)
+AGENT = f"smsqueue/{__version__}"
 DIGITS = re.compile(r"\d(?:[ ().-]?\d){6,}")
 
 
@@ -36,42 +37,44 @@ class Answer:
 
     def json(self) -> dict[str, Any]:
         """The body as a JSON object; empty when it is none."""
-        try:
-            values = json.loads(self.body)
-        except (ValueError, RecursionError):
-            return {}
-        return values if isinstance(values, dict) else {}
+        return json_object(self.body)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is sent: everything is decided, nothing is added but length, host and who we are. Never shown as it is."""
+
+    method: str
+    url: str = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes | None = field(default=None, repr=False)
 
 
 class HttpCaller:
-    """Posts JSON to one URL over a shared `requests` session: no retry, no redirect, a total time limit.
+    """Makes calls over a shared `requests` session: no retry, no redirect, a total time limit.
 
     Nothing of the environment is used: no proxy, no netrc, no other CA file.
     """
 
-    def __init__(self, url: str, *, concurrency: int, connect_seconds: float, read_seconds: float) -> None:
+    def __init__(self, *, concurrency: int, connect_seconds: float, read_seconds: float) -> None:
         self._timeout = (connect_seconds, read_seconds)
         self._session = requests.Session()
         self._session.trust_env = False
         self._adapter = TimedAdapter(concurrency)
         self._session.mount("http://", self._adapter)
         self._session.mount("https://", self._adapter)
-        headers = {
-            "Accept": "application/json",
-            "Accept-Encoding": "identity",
-            "Content-Type": "application/json",
-            "User-Agent": f"smsqueue/{__version__}",
-        }
         self._blank = PreparedRequest()
-        self._blank.prepare(method="POST", url=url, headers=headers)
+        headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": AGENT}
+        self._blank.prepare(method="POST", url="http://localhost/", headers=headers)
 
-    def post(self, values: Mapping[str, Any]) -> Answer | Deferred | Unknown:
+    def call(self, request: Request) -> Answer | Deferred | Unknown:
         """One call; without an answer it is Deferred when surely nothing was sent, else Unknown."""
-        request = self._blank.copy()
-        request.body = json.dumps(values).encode()
-        request.headers["Content-Length"] = str(len(request.body))
+        prepared = self._blank.copy()
+        prepared.method, prepared.url, prepared.body = request.method, request.url, request.body
+        prepared.headers.update(request.headers)
+        prepared.headers["Content-Length"] = str(len(request.body or b""))
         try:
-            return self._call(request)
+            return self._call(prepared)
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             return without_answer(error)
 
@@ -90,6 +93,15 @@ class HttpCaller:
             return Answer(response.status_code, response.headers, body)
         finally:
             response.close()
+
+
+def json_object(body: bytes | str) -> dict[str, Any]:
+    """Read a JSON object; empty when it is none."""
+    try:
+        values = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return values if isinstance(values, dict) else {}
 
 
 def without_answer(error: Exception) -> Deferred | Unknown:

@@ -4,27 +4,30 @@ import json
 import os
 import threading
 
+from smsqueue.config import Settings
 from smsqueue.core import clock
 from smsqueue.core.phones import mask
-from smsqueue.gateways.base import BadGateway, Deferred, GatewayOptions, Outcome, Outgoing, Sent
+from smsqueue.gateways.base import BadGateway, Deferred, Outcome, Outgoing, Sent, Traits
 
 
 class LogGateway:
     """Accepts everything, as one JSON line each: masked number, and the text only where that is asked for."""
 
     name = "log"
+    traits = Traits(is_idempotent=True, is_fake=True)
     connect_seconds = 0.0
     read_seconds = 0.0
 
-    def __init__(self, options: GatewayOptions) -> None:
-        self._text = options.log_text
+    def __init__(self, settings: Settings) -> None:
+        self._text = settings.log_gateway_text
         self._lock = threading.Lock()
+        path = settings.log_gateway_file
         try:
-            options.log_file.parent.mkdir(parents=True, exist_ok=True)
-            file = os.open(options.log_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise BadGateway(
-                f"LOG_GATEWAY_FILE ({options.log_file}) cannot be written ({error.strerror}): name another file."
+                f"LOG_GATEWAY_FILE ({path}) cannot be written ({error.strerror}): name another file."
             ) from error
         self._file = os.fdopen(file, "ab", buffering=0)
 

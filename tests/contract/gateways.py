@@ -4,24 +4,21 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
+from smsqueue.config import Settings
 from smsqueue.gateways import build
-from smsqueue.gateways.base import GatewayOptions, Outcome, Outgoing
+from smsqueue.gateways.base import Outcome, Outgoing
 from tests.outside import RawServer
 
 TEXT = "Meet at the bridge at noon"
+SECRET = "q3vT8mYc0LrN5xWz7KdP1sHf9JbG4aUe"
 Behaviour = Callable[[socket.socket], None]
 
 
-def options(
-    folder: Path,
-    *,
-    name: str = "simulated",
-    url: str = "http://127.0.0.1:9",
-    concurrency: int = 4,
-    connect_seconds: float = 1.0,
-    read_seconds: float = 1.0,
-) -> GatewayOptions:
-    return GatewayOptions(name, concurrency, connect_seconds, read_seconds, url, folder / "gateway.log", log_text=False)
+def settings(folder: Path, name: str = "simulated", *, url: str = "http://127.0.0.1:9", **environ: str) -> Settings:
+    """Settings for a gateway whose server is at `url`."""
+    given = {"SMS_INSTANCE": str(folder), "SMS_GATEWAY": name, "SMS_CONCURRENCY": "4", "SIMULATED_URL": url}
+    given |= {"LOG_GATEWAY_FILE": str(folder / "gateway.log")}
+    return Settings.from_env(given | {"SMS_CONNECT_TIMEOUT": "1", "SMS_READ_TIMEOUT": "1"} | environ)
 
 
 def outgoing(ends: str = "00", reference: str = "r-1", area: int = 201) -> Outgoing:
@@ -32,8 +29,9 @@ def send_to(
     behave: Behaviour, folder: Path, connect_seconds: float = 1.0, read_seconds: float = 1.0
 ) -> tuple[Outcome, int]:
     """What the simulated gateway makes of a server that behaves so, and how many requests it sent."""
+    times = {"SMS_CONNECT_TIMEOUT": str(connect_seconds), "SMS_READ_TIMEOUT": str(read_seconds)}
     with RawServer(behave) as server:
-        gateway = build(options(folder, url=server.url, connect_seconds=connect_seconds, read_seconds=read_seconds))
+        gateway = build(settings(folder, url=server.url, **times))
         try:
             return gateway.send(outgoing()), len(server.requests)
         finally:

@@ -16,7 +16,7 @@ from smsqueue.gateways.base import (
     Sent,
     Unknown,
 )
-from tests.contract.gateways import TEXT, options, outgoing
+from tests.contract.gateways import TEXT, outgoing, settings
 from tests.outside import Outside
 
 
@@ -28,21 +28,21 @@ def outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outside]:
 
 @pytest.fixture
 def simulated(outside: Outside, tmp_path: Path) -> Iterator[Gateway]:
-    gateway = build(options(tmp_path, url=outside.url))
+    gateway = build(settings(tmp_path, url=outside.url))
     yield gateway
     gateway.close()
 
 
 @pytest.fixture(params=["simulated", "log"])
 def gateway(request: pytest.FixtureRequest, outside: Outside, tmp_path: Path) -> Iterator[Gateway]:
-    built = build(options(tmp_path, name=request.param, url=outside.url, concurrency=64))
+    built = build(settings(tmp_path, request.param, url=outside.url, SMS_CONCURRENCY="64"))
     yield built
     built.close()
 
 
 def test_unknown_gateway_is_refused_with_what_is_allowed(tmp_path):
-    with pytest.raises(BadGateway, match=r"SMS_GATEWAY \(pigeon\) must be one of: log, simulated"):
-        build(options(tmp_path, name="pigeon"))
+    with pytest.raises(BadGateway, match=r"SMS_GATEWAY \(pigeon\) must be one of: http, kannel, log, simulated"):
+        build(settings(tmp_path), "pigeon")
 
 
 def test_gateway_accepts_a_text(gateway):
@@ -107,7 +107,7 @@ def test_what_happens_later_is_not_seen_yet(simulated, ends):
 
 
 def test_log_gateway_writes_neither_number_nor_text(tmp_path):
-    gateway = build(options(tmp_path, name="log"))
+    gateway = build(settings(tmp_path, "log"))
     assert gateway.send(outgoing()) == gateway.send(outgoing()) == Sent("log-r-1", 1)
     gateway.close()
     written = (tmp_path / "gateway.log").read_text()

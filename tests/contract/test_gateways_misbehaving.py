@@ -11,7 +11,7 @@ import pytest
 
 from smsqueue.gateways import build
 from smsqueue.gateways.base import Deferred, Outcome, Rejected, Sent, Unknown
-from tests.contract.gateways import answering, options, outgoing, send_to
+from tests.contract.gateways import answering, outgoing, send_to, settings
 from tests.outside import RawServer, read_request
 
 
@@ -110,7 +110,7 @@ def test_refusal_shows_no_number_and_stays_short(tmp_path):
 def test_closed_port_is_surely_not_sent(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
-    outcome = build(options(tmp_path, url=f"http://127.0.0.1:{port}")).send(outgoing())
+    outcome = build(settings(tmp_path, url=f"http://127.0.0.1:{port}")).send(outgoing())
     assert outcome == Deferred(0, "unreachable", "The gateway cannot be reached (NewConnectionError).")
 
 
@@ -141,7 +141,7 @@ def test_connection_is_kept_for_the_next_text(tmp_path):
             read_request(connection)
 
     with RawServer(keep_answering) as server:
-        gateway = build(options(tmp_path, url=server.url))
+        gateway = build(settings(tmp_path, url=server.url))
         outcomes = [gateway.send(outgoing()) for _ in range(3)]
         gateway.close()
     assert (outcomes, len(accepted)) == ([Sent("abc")] * 3, 1)
@@ -175,7 +175,7 @@ def test_no_exception_escapes_whatever_is_answered(tmp_path):
         connection.close()
 
     with RawServer(answer_anything) as server:
-        gateway = build(options(tmp_path, url=server.url))
+        gateway = build(settings(tmp_path, url=server.url))
         outcomes = [gateway.send(outgoing()) for _ in range(300)]
         gateway.close()
     assert all(isinstance(outcome, get_args(Outcome)) for outcome in outcomes)

@@ -63,7 +63,7 @@ def test_several_back_offs_are_read_in_order(read):
         ("SMS_LEASE", "nan", "must be a number from 1 to 86400"),
         ("SMS_BACKOFF", "5,x", "must be whole numbers from 0 to 86400, with commas between"),
         ("SMS_ENV", "prod", "must be production or development"),
-        ("SMS_GATEWAY", "carrier pigeon", "must be simulated or log"),
+        ("SMS_GATEWAY", "carrier pigeon", "must be simulated or log or twilio or vonage or kannel or http"),
         ("SMS_ALLOW_FAKE_GATEWAY", "maybe", "must be yes or no"),
         ("BASE_URL", "sms.example.org", "must be an address that starts with http:// or https:// and names a host"),
         ("QUEUE_CONNECTION", "redis", "must be database (redis: not yet)"),

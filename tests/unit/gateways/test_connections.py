@@ -19,7 +19,7 @@ from smsqueue.gateways.connections import (
     TimedTLSPool,
     TimedTLSSocket,
 )
-from smsqueue.gateways.http import HttpCaller
+from smsqueue.gateways.http import HttpCaller, Request
 from tests.outside import RawServer
 
 # A key and its certificate for 127.0.0.1, made for these tests and trusted by nobody.
@@ -91,8 +91,8 @@ def test_certificate_that_is_not_trusted_is_surely_not_sent(tls):
         tls.wrap_socket(connection, server_side=True)
 
     with RawServer(handshake, reads=False) as server:
-        caller = HttpCaller(f"https://127.0.0.1:{server.port}/", concurrency=1, connect_seconds=2, read_seconds=2)
-        outcome = caller.post({})
+        caller = HttpCaller(concurrency=1, connect_seconds=2, read_seconds=2)
+        outcome = caller.call(Request("POST", f"https://127.0.0.1:{server.port}/", {}, b"{}"))
         caller.close()
     assert outcome == Deferred(0, "unreachable", "The gateway cannot be reached (SSLCertVerificationError).")
 
@@ -117,9 +117,9 @@ def test_time_limit_holds_over_tls(tls, dripping):
 
 def test_handshake_that_hangs_ends_with_the_connect_timeout():
     with RawServer(lambda connection: None) as server:
-        caller = HttpCaller(f"https://127.0.0.1:{server.port}/", concurrency=1, connect_seconds=0.3, read_seconds=5)
+        caller = HttpCaller(concurrency=1, connect_seconds=0.3, read_seconds=5)
         began = time.monotonic()
-        caller.post({})
+        caller.call(Request("POST", f"https://127.0.0.1:{server.port}/", {}, b"{}"))
         caller.close()
     assert time.monotonic() - began < 2
 

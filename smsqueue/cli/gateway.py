@@ -1,0 +1,150 @@
+"""Commands that show and examine the gateway. Neither sends anything: real sending is `flask sms send`."""
+
+import re
+import socket
+import ssl
+from dataclasses import asdict
+from ipaddress import ip_address
+from urllib.parse import quote, quote_plus, urlsplit
+
+import click
+from flask.cli import with_appcontext
+
+from smsqueue.cli.base import settings
+from smsqueue.cli.output import show_json
+from smsqueue.config import Settings
+from smsqueue.core import phones, segments
+from smsqueue.core.errors import SmsQueueError
+from smsqueue.gateways import build
+from smsqueue.gateways.adapter import HttpAdapter
+from smsqueue.gateways.base import Adapter, Outgoing, Rejected
+from smsqueue.gateways.connections import trusted_tls
+from smsqueue.gateways.http import Request
+from smsqueue.observe.redaction import escape, scrub
+
+TEXT = "Test of smsqueue"
+HIDDEN = "•••"
+REFERENCE = "1-1-00000000"
+ENCODED_NUMBER = re.compile(r"%2B\d{4,}(?=\d{3})")
+CREDENTIALS = re.compile(r"(?i)^(basic|bearer) .+")
+YES = {True: "yes", False: "no", None: "no limit"}
+
+
+class CannotSend(SmsQueueError):
+    """Something about the gateway is wrong, so that no text could leave."""
+
+
+@click.group("gateway")
+def gateway() -> None:
+    """Show and examine the gateway that SMS_GATEWAY chooses; docs/gateways.md has more."""
+
+
+@gateway.command("show")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@with_appcontext
+def show(as_json: bool) -> None:
+    """Show what the gateway can and cannot do.
+
+    \b
+    Example:  flask sms gateway show
+
+    Exit codes: 0 shown, 1 it cannot be used as it is set up, 2 wrong options.
+    """
+    chosen = build(settings())
+    facts = {"gateway": chosen.name, **asdict(chosen.traits)}
+    chosen.close()
+    if as_json:
+        show_json(facts)
+        return
+    for name, value in facts.items():
+        shown = YES[value] if isinstance(value, bool) or value is None else value
+        click.echo(f"{name.removeprefix('is_').removeprefix('has_').replace('_', ' '):24} {shown}")
+
+
+@gateway.command("try")
+@click.option("--to", "number", required=True, help="The number, with + and country code.")
+@click.option("--text", default=TEXT, show_default=True, help="What would be sent.")
+@with_appcontext
+def try_it(number: str, text: str) -> None:
+    """Examine settings, name, port and certificate of the gateway, and show the request of a text. Nothing is sent.
+
+    Secrets are hidden, and the number but for its last three digits. To send a real text, which then stands in the
+    journal like all others, use `flask sms send`.
+
+    \b
+    Example:  flask sms gateway try --to "+44 7400 123456"
+
+    Exit codes: 0 nothing is wrong, 1 something is, and it is said what, 2 wrong options.
+    """
+    chosen = settings()
+    outgoing = _outgoing(chosen, number, text)
+    adapter = build(chosen)
+    try:
+        _examine(adapter, outgoing, chosen)
+    finally:
+        adapter.close()
+    click.echo("Nothing was sent. A real text: flask sms send --user E-MAIL --to NUMBER --text TEXT")
+
+
+def _outgoing(chosen: Settings, number: str, text: str) -> Outgoing:
+    to = phones.parse(number, "").e164
+    size = segments.measure(text)
+    if not 0 < size.segments <= chosen.max_segments or not text.strip():
+        raise CannotSend(
+            f"--text ({size.segments} segments) must have from 1 to SMS_MAX_SEGMENTS ({chosen.max_segments})"
+        )
+    body = segments.clean(text)
+    return Outgoing(REFERENCE, to, body, size.encoding, size.segments, chosen.sender, chosen.validity_seconds)
+
+
+def _examine(adapter: Adapter, outgoing: Outgoing, chosen: Settings) -> None:
+    click.echo(f"SMS_GATEWAY={adapter.name}: the settings fit together.")
+    if not isinstance(adapter, HttpAdapter):
+        click.echo("It calls nobody.")
+        return
+    request = adapter.request(outgoing)
+    if isinstance(request, Rejected):
+        raise CannotSend(f"This text would not be sent: {request.reason}")
+    for line in _shown(request, outgoing, chosen):
+        click.echo(line)
+    click.echo(_reach(request.url, chosen))
+
+
+def _shown(request: Request, outgoing: Outgoing, chosen: Settings) -> list[str]:
+    """Write the request as it would be sent, without what nobody should see."""
+    headers = {name: CREDENTIALS.sub(rf"\1 {HIDDEN}", value) for name, value in request.headers.items()}
+    body = (request.body or b"").decode("utf-8", "replace")
+    lines = [f"{request.method} {request.url}", *(f"{name}: {value}" for name, value in headers.items())]
+    return [_hidden(line, outgoing, chosen) for line in (*lines, *(["", body] if body else []))]
+
+
+def _hidden(line: str, outgoing: Outgoing, chosen: Settings) -> str:
+    for secret in sorted(chosen.gateway_secrets, key=len, reverse=True):
+        for written in {secret, quote(secret, safe=""), quote_plus(secret)}:
+            line = line.replace(written, HIDDEN)
+    digits = outgoing.to.removeprefix("+")
+    return scrub(escape(line.replace(digits, "•" * (len(digits) - 3) + digits[-3:])))
+
+
+def _reach(url: str, chosen: Settings) -> str:
+    """Connect as a text would, and hang up."""
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        with socket.create_connection((host, port), timeout=chosen.connect_timeout_seconds) as connection:
+            found = f"{host} ({ip_address(connection.getpeername()[0])}), port {port}, answers"
+            if parts.scheme != "https":
+                return f"{found}, without TLS: whoever is between can read texts and passwords."
+            with trusted_tls().wrap_socket(connection, server_hostname=host) as secure:
+                return f"{found} with {secure.version()} and a certificate that is trusted."
+    except socket.gaierror as error:
+        raise CannotSend(f"{host} is no host that can be found: is the address right, and is there a DNS?") from error
+    except ssl.SSLCertVerificationError as error:
+        raise CannotSend(f"The certificate of {host} is not trusted: {error.verify_message}.") from error
+    except TimeoutError as error:
+        limit = f"SMS_CONNECT_TIMEOUT ({chosen.connect_timeout_seconds:g} s)"
+        raise CannotSend(f"{host}, port {port}, does not answer within {limit}: is a firewall between?") from error
+    except ssl.SSLError as error:
+        raise CannotSend(f"{host}, port {port}, does not speak TLS: {error.reason}.") from error
+    except OSError as error:
+        raise CannotSend(f"{host}, port {port}, cannot be reached: {error.strerror}.") from error

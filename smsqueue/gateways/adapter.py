@@ -1,0 +1,61 @@
+"""What the adapters that speak HTTP have in common: one text is one request, and its answer is read in one place."""
+
+import re
+from abc import ABC, abstractmethod
+from base64 import b64encode
+
+from smsqueue.config import Settings
+from smsqueue.gateways.base import Outcome, Outgoing, Rejected, Traits
+from smsqueue.gateways.http import Answer, HttpCaller, Request
+from smsqueue.gateways.tables import Table
+
+REFERENCE = re.compile(r"[!-~]{1,100}")
+
+
+class HttpAdapter(ABC):
+    """Sends by one request; a gateway says what the request is and what the answer means."""
+
+    name: str
+    table: Table
+
+    def __init__(self, settings: Settings) -> None:
+        self.connect_seconds = settings.connect_timeout_seconds
+        self.read_seconds = settings.read_timeout_seconds
+        self.caller = HttpCaller(
+            concurrency=settings.concurrency, connect_seconds=self.connect_seconds, read_seconds=self.read_seconds
+        )
+
+    @property
+    @abstractmethod
+    def traits(self) -> Traits:
+        """What it can and cannot do."""
+
+    @abstractmethod
+    def request(self, outgoing: Outgoing) -> Request | Rejected:
+        """Write the one request of a text; Rejected when the gateway's own limits do not allow it."""
+
+    @abstractmethod
+    def read(self, answer: Answer) -> Outcome:
+        """Say what an answer means."""
+
+    def send(self, outgoing: Outgoing) -> Outcome:
+        """Hand over one text."""
+        request = self.request(outgoing)
+        if isinstance(request, Rejected):
+            return request
+        answer = self.caller.call(request)
+        return self.read(answer) if isinstance(answer, Answer) else answer
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.caller.close()
+
+
+def basic(name: str, secret: str) -> str:
+    """Write a Basic Authorization header."""
+    return "Basic " + b64encode(f"{name}:{secret}".encode()).decode("ascii")
+
+
+def is_reference(value: object) -> bool:
+    """Say whether a gateway's reference is one that can be kept and asked for."""
+    return isinstance(value, str) and REFERENCE.fullmatch(value) is not None

@@ -1,0 +1,149 @@
+"""Vonage's SMS API: always HTTP 200, one entry per part, each with a status of its own."""
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from smsqueue.config import Settings
+from smsqueue.gateways.adapter import HttpAdapter, basic, is_reference
+from smsqueue.gateways.base import (
+    Callback,
+    Inbound,
+    NotFound,
+    Outcome,
+    Outgoing,
+    Rejected,
+    Report,
+    Sent,
+    Traits,
+    Unknown,
+    Verdict,
+)
+from smsqueue.gateways.callbacks import from_iso, plus
+from smsqueue.gateways.http import Answer, Request, by_status, tidy
+from smsqueue.gateways.tables import Table
+from smsqueue.gateways.vonage import codes, common, signing
+
+FORM = "application/x-www-form-urlencoded"
+STRANGE = Unknown("The gateway's answer does not tell whether it took the message.")
+
+
+class VonageSmsGateway(HttpAdapter):
+    """Our reference goes out as `client-ref` and comes back with every report, one per part."""
+
+    name = "vonage"
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self.table = Table(self.name, codes.SMS)
+        authorization = basic(settings.vonage_api_key, settings.vonage_api_secret)
+        self._url = f"{settings.vonage_base_url or 'https://rest.nexmo.com'}/sms/json"
+        self._headers = {"Authorization": authorization, "Content-Type": FORM}
+        self._sender = common.digits(settings.vonage_from)
+        self._secret = (settings.vonage_signature_secret, settings.vonage_signature_method)
+        self._search = common.Search(
+            self.caller, settings.vonage_base_url or common.API, settings.vonage_api_key, authorization
+        )
+        self._is_paid = settings.vonage_reports_lookup
+        self._traits = Traits(
+            look_up="our reference (paid Reports API)" if self._is_paid else "none",
+            max_per_second=settings.vonage_max_per_second,
+            has_reports=True,
+            has_inbound=True,
+        )
+
+    @property
+    def traits(self) -> Traits:
+        """What the SMS API can and cannot do."""
+        return self._traits
+
+    def request(self, outgoing: Outgoing) -> Request | Rejected:
+        """Write the one request of a text."""
+        if refused := common.too_long(outgoing):
+            return refused
+        fields = {
+            "to": common.digits(outgoing.to),
+            "from": self._sender,
+            "text": outgoing.text,
+            "type": "unicode" if outgoing.encoding == "ucs-2" else "text",
+            "client-ref": outgoing.reference,
+            "status-report-req": "true",
+        }
+        if outgoing.validity_seconds:
+            fields["ttl"] = str(common.life(outgoing) * 1000)
+        return Request("POST", self._url, self._headers, urlencode(fields).encode())
+
+    def read(self, answer: Answer) -> Outcome:
+        """Say what an answer means."""
+        if answer.status != 200:
+            return by_status(answer)
+        listed = answer.json().get("messages")
+        parts = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+        if not parts:
+            return STRANGE
+        taken = [each for each in parts if each.get("status") == "0"]
+        if taken:
+            return self._sent(taken, len(parts))
+        status = str(parts[0].get("status", ""))
+        # Not one of its numbers: then nothing is known of what was done.
+        unlisted = Rejected(f"status_{status}", "The gateway refuses the message.") if status.isdigit() else STRANGE
+        return self.table.outcome(status, parts[0].get("error-text"), unlisted)
+
+    def look_up(self, outgoing: Outgoing, since: datetime, *, bound: Collection[str] = ()) -> Sent | NotFound | Unknown:
+        """Search by our reference, where the account pays for that."""
+        if not self._is_paid:
+            return Unknown("VONAGE_REPORTS_LOOKUP is off.")
+        return self._search.find("SMS", "message_id", outgoing, since, bound)
+
+    def verify(self, callback: Callback) -> Verdict:
+        """Check `sig` by the method that is set in the account."""
+        return signing.verify_sig(callback, *self._secret)
+
+    def reports(self, callback: Callback) -> list[Report]:
+        """Read the report of one part; the text is delivered when all parts are."""
+        values = dict(signing.fields_of(callback))
+        state = codes.SMS_STATES.get(values.get("status", ""))
+        if state is None or not values.get("messageId"):
+            return []
+        code = "" if values.get("err-code", "0") == "0" else tidy(values["err-code"], 40)
+        return [
+            Report(
+                state=state,
+                reference=values.get("client-ref", ""),
+                gateway_reference=values["messageId"],
+                code=code,
+                at=from_iso(values.get("message-timestamp")),
+                price=values.get("price"),
+                **common.told(codes.SMS_REPORTS.get(code)),
+            )
+        ]
+
+    def inbound(self, callback: Callback) -> Inbound | None:
+        """Read a text that came in; a long one comes in pieces."""
+        values = dict(signing.fields_of(callback))
+        if "status" in values or "text" not in values or not values.get("msisdn"):
+            return None
+        return Inbound(
+            sender=plus(values["msisdn"]),
+            to=plus(values.get("to")),
+            text=values["text"],
+            gateway_reference=values.get("messageId", ""),
+            at=from_iso(values.get("message-timestamp")),
+            piece=_piece(values),
+        )
+
+    def _sent(self, taken: list[dict[str, Any]], parts: int) -> Outcome:
+        references = tuple(str(each["message-id"]) for each in taken if is_reference(each.get("message-id")))
+        if not references:
+            return STRANGE
+        prices = [each.get("message-price") for each in taken]
+        price = prices[0] if parts == 1 and isinstance(prices[0], str) else None
+        return self.table.accepted(Sent(references[0], parts, price, references, is_partial=len(taken) < parts))
+
+
+def _piece(values: dict[str, str]) -> tuple[str, int, int] | None:
+    part, total = values.get("concat-part", ""), values.get("concat-total", "")
+    if values.get("concat") != "true" or not part.isdecimal() or not total.isdecimal():
+        return None
+    return values.get("concat-ref", ""), int(part), int(total)
