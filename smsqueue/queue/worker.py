@@ -81,6 +81,7 @@ class Worker:
     ) -> None:
         self.database, self.registry, self.options, self.stops, self.link = database, registry, options, stops, link
         self.order = Order(options.queues, options.max_wait)
+        self.order.groups.limit_of = registry.group_limit
         self.desk = Desk(database, self.order, self._look_round)
         self.rounds = Rounds(database, options.queues, chores)
         self.wakeup = Wakeup()

@@ -8,13 +8,13 @@ import threading
 import pytest
 
 from smsqueue.queue import events
-from smsqueue.queue.stops import SIGNALS, Stops
+from smsqueue.queue.stops import PAUSE, RESUME, SIGNALS, Stops
 from tests.outside import wait_until
 
 
 @pytest.fixture
 def stops():
-    before = {number: signal.getsignal(number) for number in SIGNALS}
+    before = {number: signal.getsignal(number) for number in (*SIGNALS, PAUSE, RESUME)}
     stops = Stops()
     stops.install()
     yield stops
@@ -27,6 +27,38 @@ def test_signal_becomes_a_wish_to_stop(stops, number):
     signal.raise_signal(number)
     assert (stops.reason, stops.signals) == (f"signal {number.name}", 1)
     assert stops.wait(3600)
+
+
+def test_signals_pause_and_go_on_and_wake_who_waits(stops):
+    for number, is_paused in ((PAUSE, True), (PAUSE, True), (RESUME, False)):
+        signal.raise_signal(number)
+        assert stops.is_paused is is_paused
+        assert not stops.wait(3600)
+    assert (stops.reason, stops.signals) == (None, 0)
+
+
+def test_call_ends_one_wait_and_a_wish_to_stop_all(stops):
+    stops.wake()
+    stops.wake()
+    assert stops.is_called_within(3600)
+    assert not stops.is_called_within(0)
+    stops.request("enough")
+    assert all(stops.is_called_within(3600) and stops.wait(3600) for _ in range(3))
+
+
+def test_what_can_be_read_ends_a_wait_and_is_no_call(stops):
+    there, here = os.pipe()
+    os.write(here, b"!")
+    assert not stops.is_called_within(3600, there)
+    os.close(there)
+    os.close(here)
+
+
+def test_calls_that_nobody_waits_for_do_no_harm(stops):
+    for _ in range(100_000):
+        stops.wake()
+    while stops.is_called_within(0):
+        continue
 
 
 def test_first_reason_counts(stops):
