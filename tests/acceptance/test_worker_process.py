@@ -305,8 +305,9 @@ def test_job_that_may_not_run_late_is_given_up_at_the_first_time(scene):
 @pytest.mark.databases("sqlite", "postgresql")
 def test_other_jobs_of_a_worker_that_was_stopped_for_one_go_back_unspent(scene):
     scene.put("wait")
-    scene.store.write(partial(enqueue, job=LastAct(deed="block", name="late")))
     with scene.worker("--daemon", TEST_THREADS="2") as process:
+        eventually(lambda: "begun 0" in scene.diary)
+        scene.store.write(partial(enqueue, job=LastAct(deed="block", name="late")))
         eventually(lambda: scene.diary.count("begun 0") == 2)  # the second time without the other
         assert [row.attempts for row in scene.rows()] == [1]
         scene.say_the_word()
