@@ -11,27 +11,40 @@ from sqlalchemy.orm import Session
 
 from smsqueue.core.errors import SmsQueueError
 from smsqueue.db import Database, changed
-from smsqueue.queue.dialects import among, delete_one, locking, now_us, walk_of_priorities
+from smsqueue.queue.dialects import (
+    among,
+    by_claim_index,
+    can_walk,
+    delete_one,
+    locking,
+    next_priority,
+    now_us,
+    walk_of_priorities,
+)
 from smsqueue.queue.dispatch import SECOND, jobs
 from smsqueue.queue.groups import Groups
 
 Statement = TypeVar("Statement", sa.Update, sa.Delete)
-LOWEST = 2**15 - 1
-"""The priority number after which there is none."""
+MOST_URGENT, LOWEST = -(2**15), 2**15 - 1
+"""The smallest and the largest priority number there is."""
 _FACTS = ("id", "uuid", "queue", "kind", "payload", "attempts", "priority", "available_at", "created_at", "exceptions")
 _columns = tuple(jobs.c[name] for name in _FACTS)
-_candidates = (
-    sa.select(*_columns, jobs.c.unique_waiting, now_us().label("now"))
-    .where(
-        jobs.c.queue == sa.bindparam("queue"),
-        jobs.c.priority == sa.bindparam("priority"),
-        jobs.c.group_key == sa.bindparam("group"),
-        jobs.c.reserved_at.is_(None),
-        jobs.c.available_at <= now_us(),
-    )
-    .order_by(jobs.c.available_at, jobs.c.id)
-    .limit(sa.bindparam("limit", type_=sa.Integer))
+_lane = (
+    jobs.c.queue == sa.bindparam("queue"),
+    jobs.c.priority == sa.bindparam("priority"),
+    jobs.c.group_key == sa.bindparam("group"),
+    jobs.c.reserved_at.is_(None),
+    jobs.c.available_at <= now_us(),
 )
+_candidates = by_claim_index(
+    sa.select(*_columns, jobs.c.unique_waiting, now_us().label("now"))
+    .where(*_lane)
+    .order_by(jobs.c.available_at, jobs.c.id)
+    .limit(sa.bindparam("limit", type_=sa.Integer)),
+    jobs,
+)
+_is_due = by_claim_index(sa.select(sa.literal(1)).where(*_lane).limit(1), jobs)
+_next_level = next_priority(jobs)
 _levels = walk_of_priorities(jobs)
 # Of the jobs in the parameter `ids`; see `_those`.
 _take = sa.update(jobs).values(
@@ -112,13 +125,23 @@ def find(session: Session, job_id: int, token: str) -> Claim | None:
 def priorities(session: Session, queue: str, *, ceiling: int | None = None) -> list[int]:
     """Return the distinct priorities of what waits in `queue`, ready or not, the most urgent first."""
     # Jumps from one to the next in the index: what waits is not counted, however much it is.
-    return list(session.execute(_levels, {"queue": queue, "ceiling": LOWEST if ceiling is None else ceiling}).scalars())
+    bounds = {"queue": queue, "ceiling": LOWEST if ceiling is None else ceiling}
+    if can_walk(session.get_bind().dialect):
+        return list(session.execute(_levels, bounds).scalars())
+    found, after = list[int](), MOST_URGENT - 1
+    while (level := session.execute(_next_level, bounds | {"after": after}).scalar()) is not None:
+        found.append(after := level)
+    return found
 
 
 def is_any_ready(session: Session, queue: str, levels: Iterable[int], groups: Groups | None = None) -> bool:
     """Say whether a job of one of these priorities could be claimed."""
     groups = groups or Groups()
-    return any(next(groups.due(session, queue, level), None) is not None for level in levels)
+    return any(
+        session.execute(_is_due, {"queue": queue, "priority": level, "group": group}).first()
+        for level in levels
+        for group, _ in groups.due(session, queue, level)
+    )
 
 
 def _ready_rows(session: Session, lane: dict[str, Any], *, is_first: bool) -> Sequence[sa.Row[Any]]:

@@ -9,6 +9,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
+MYSQL_NAMES = ("mysql", "mariadb")
 MARIADB_SKIPS = (10, 6)
 MYSQL_SKIPS = (8, 0, 1)
 _DELETE_ONE = "DELETE FROM jobs WHERE id = %s AND claim_token = %s"
@@ -69,6 +70,29 @@ def delete_one(dialect: sa.Dialect) -> str:
     return _DELETE_ONE_SQLITE if dialect.name == "sqlite" else _DELETE_ONE
 
 
+def can_walk(dialect: sa.Dialect) -> bool:
+    """Say whether a subquery may go on in the index from what the query around it has found.
+
+    MariaDB and MySQL read the whole range then, so with them each step is a statement of its own.
+    """
+    return dialect.name not in MYSQL_NAMES
+
+
+def next_priority(jobs: sa.Table) -> sa.Select[int]:
+    """Select the most urgent priority of what waits in a `queue` that is less urgent than `after`, up to `ceiling`."""
+    bounds = jobs.c.priority > sa.bindparam("after", type_=sa.Integer), jobs.c.priority <= sa.bindparam("ceiling")
+    waiting = (jobs.c.queue == sa.bindparam("queue"), jobs.c.reserved_at.is_(None))
+    look = sa.select(jobs.c.priority).where(*waiting, *bounds).order_by(jobs.c.queue, jobs.c.priority).limit(1)
+    return by_claim_index(look, jobs)
+
+
+def by_claim_index(statement: sa.Select[Any], jobs: sa.Table) -> sa.Select[Any]:
+    """Keep MariaDB and MySQL from taking another index that begins with the same column."""
+    for name in MYSQL_NAMES:
+        statement = statement.with_hint(jobs, "FORCE INDEX (ix_jobs_claim)", name)
+    return statement
+
+
 def walk_of_priorities(jobs: sa.Table) -> sa.Select[int]:
     """Select the distinct priorities of what waits in a `queue`, up to `ceiling`, by one look into the index for each.
 
@@ -88,6 +112,13 @@ def walk_of_priorities(jobs: sa.Table) -> sa.Select[int]:
     return sa.select(walk.c.priority).where(walk.c.priority.isnot(None))
 
 
+def next_group(jobs: sa.Table) -> sa.Select[str, bool]:
+    """Select the next group after `after` in a `queue` and `priority`, due or not; after the last comes the first."""
+    first = _first_group(jobs)
+    following = first.where(jobs.c.group_key > _after(jobs)).scalar_subquery()
+    return sa.select(sa.func.coalesce(following, first.scalar_subquery()).label("group_key"), sa.true().label("is_due"))
+
+
 def walk_of_groups(jobs: sa.Table) -> sa.Select[str, bool]:
     """Select the next group after `after` that has a due job of one `priority` in a `queue`, and True.
 
@@ -95,22 +126,32 @@ def walk_of_groups(jobs: sa.Table) -> sa.Select[str, bool]:
     whose jobs are all due later; when it comes to the last one, or has gone as far as the database goes at once
     (MariaDB: 1,000 steps), it gives the group that it has come to, and False.
     """
-    priority = sa.bindparam("priority", type_=sa.Integer)
-    free = (jobs.c.queue == sa.bindparam("queue"), jobs.c.priority == priority, jobs.c.reserved_at.is_(None))
-    in_order = (jobs.c.queue, jobs.c.priority, jobs.c.group_key)  # as in the index
-    first = sa.select(jobs.c.group_key).where(*free).order_by(*in_order).limit(1)
+    first = _first_group(jobs)
 
     def following(group: sa.ColumnElement[str]) -> sa.ScalarSelect[str]:
         return first.where(jobs.c.group_key > group).scalar_subquery()
 
     def is_due(group: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
-        due = sa.select(sa.literal(1)).where(*free, jobs.c.group_key == group, jobs.c.available_at <= now_us())
+        due = sa.select(sa.literal(1)).where(*_lane(jobs), jobs.c.group_key == group, jobs.c.available_at <= now_us())
         return sa.exists(due)
 
-    after = sa.bindparam("after", type_=jobs.c.group_key.type)
-    begin = sa.func.coalesce(following(after), first.scalar_subquery())
+    begin = sa.func.coalesce(following(_after(jobs)), first.scalar_subquery())
     walk = sa.select(begin.label("group_key")).cte("walk_of_groups", recursive=True)
     onward = sa.select(following(walk.c.group_key)).where(walk.c.group_key.isnot(None), ~is_due(walk.c.group_key))
     walk = walk.union_all(onward)
     last = sa.select(walk.c.group_key, is_due(walk.c.group_key).label("is_due")).where(walk.c.group_key.isnot(None))
     return last.order_by(walk.c.group_key.desc()).limit(1)
+
+
+def _lane(jobs: sa.Table) -> tuple[sa.ColumnElement[bool], ...]:
+    priority = sa.bindparam("priority", type_=sa.Integer)
+    return jobs.c.queue == sa.bindparam("queue"), jobs.c.priority == priority, jobs.c.reserved_at.is_(None)
+
+
+def _first_group(jobs: sa.Table) -> sa.Select[str]:
+    in_order = (jobs.c.queue, jobs.c.priority, jobs.c.group_key)  # as in the index
+    return by_claim_index(sa.select(jobs.c.group_key).where(*_lane(jobs)).order_by(*in_order).limit(1), jobs)
+
+
+def _after(jobs: sa.Table) -> sa.BindParameter[str]:
+    return sa.bindparam("after", type_=jobs.c.group_key.type)

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from smsqueue.queue.dialects import walk_of_groups
+from smsqueue.queue.dialects import can_walk, next_group, walk_of_groups
 from smsqueue.queue.dispatch import jobs
 
 Limit = Callable[[str, str], int]
 """From queue and group to how many of its jobs may be held at once; 0: any number."""
-_next_group = walk_of_groups(jobs)
+_walk, _step = walk_of_groups(jobs), next_group(jobs)
 _taken = sa.select(jobs.c.group_key, jobs.c.group_slot).where(
     jobs.c.queue == sa.bindparam("queue"), jobs.c.group_slot.isnot(None)
 )
@@ -46,17 +46,18 @@ class Groups:
         self._served[queue, priority] = group
 
     def _walk(self, session: Session, queue: str, priority: int) -> Iterator[str]:
-        """Yield the groups that have a due job, once round."""
+        """Yield the groups that have a due job (on MariaDB: or later ones only), once round."""
         # Workers begin at different groups, or a new crew would serve the first ones first, all at once.
         after = self._served.get((queue, priority)) or f"{random.random():.6f}"[2:]  # noqa: S311 - no secret
-        seen: set[str] = set()
-        while row := session.execute(_next_group, {"queue": queue, "priority": priority, "after": after}).first():
+        seen: set[str | None] = {None}
+        onward = _walk if can_walk(session.get_bind().dialect) else _step
+        while row := session.execute(onward, {"queue": queue, "priority": priority, "after": after}).first():
             after = row.group_key
             if after in seen:
                 return
             seen.add(after)
             if row.is_due:
-                yield after
+                yield row.group_key
 
 
 def _places(session: Session, queue: str) -> dict[str, set[int]]:
