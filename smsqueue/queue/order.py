@@ -38,8 +38,9 @@ class Order:
 
     def take(self, session: Session, worker_id: int, limit: int, *, ceiling: int | None = None) -> list[Claim]:
         """Claim the jobs whose turn it is; with a ceiling, only jobs up to that priority number, in strict order."""
-        overdue = [] if ceiling is not None else self._overdue(self._asked)
-        for queue in (*overdue, *self._open_queues()):
+        queues = self._open_queues()
+        overdue = [] if ceiling is not None else [q for q in self._overdue(self._asked) if q != queues[0]]
+        for queue in (*overdue, *queues):
             if ceiling is not None:
                 claims = self._claim(session, worker_id, queue, limit, ceiling=ceiling)
             else:

@@ -244,3 +244,28 @@ def test_handler_hands_its_work_back_when_the_worker_stops_and_spends_no_try(ben
     put_in(bench, Policy(tries=1), work)
     bench.run_one()
     assert (bench.row().attempts, bench.row().reserved_at) == (0, None)
+
+
+@pytest.mark.databases("postgresql", "mariadb")
+def test_job_that_is_done_when_its_connection_breaks_is_done_and_waits_to_be_deleted(bench):
+    bench.put(*(Note(number=number) for number in range(3)))
+    worker = bench.worker()
+    first, second, third = bench.take(3, worker=worker)
+    runner = bench.runner(worker)
+    assert runner.run(first) is False
+    cut_connections(bench)
+    assert runner.run(second) is True
+    assert runner.run(third) is False
+    assert [row.id for row in bench.rows()] == [second.id]
+
+
+def cut_connections(bench):
+    """End every connection to the database but the one that does so."""
+    with bench.store.reading() as session:
+        if session.get_bind().dialect.name == "postgresql":
+            others = "FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()"
+            session.execute(sa.text(f"SELECT pg_terminate_backend(pid) {others}"))
+            return
+        others = "FROM information_schema.processlist WHERE id <> connection_id() AND db = database()"
+        for number in session.execute(sa.text(f"SELECT id {others}")).scalars().all():
+            session.execute(sa.text(f"KILL {number}"))
