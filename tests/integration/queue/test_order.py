@@ -204,8 +204,6 @@ def test_job_of_a_queue_whose_turn_came_by_waiting_gets_it_before_it_yields(benc
     order, worker = Order(["default", "later"], 30, clock), bench.worker()
     bench.put(Note(), Later())
     clock.now += 30
-    bench.store.write(lambda s: order.take(s, worker, 1))
-    bench.put(Note())
     (held,) = bench.store.write(lambda s: order.take(s, worker, 1))
     assert held.queue == "later"
     with bench.store.reading() as session:
