@@ -133,7 +133,8 @@ def walk_of_groups(jobs: sa.Table) -> sa.Select[str, bool]:
 
     def is_due(group: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
         due = sa.select(sa.literal(1)).where(*_lane(jobs), jobs.c.group_key == group, jobs.c.available_at <= now_us())
-        return sa.exists(due)
+        # No EXISTS: PostgreSQL may answer that by a table of all that is due.
+        return due.limit(1).scalar_subquery().isnot(None)
 
     begin = sa.func.coalesce(following(_after(jobs)), first.scalar_subquery())
     walk = sa.select(begin.label("group_key")).cte("walk_of_groups", recursive=True)
