@@ -1,7 +1,7 @@
 """A job as data: what producers make, what a payload holds."""
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any, ClassVar, Self
 
@@ -63,16 +63,22 @@ class Job:
 
     def to_payload(self) -> str:
         """Return the versioned JSON that `jobs.payload` holds."""
-        return json.dumps({"kind": self.kind, "version": self.version, "data": asdict(self)})
+        return json.dumps(
+            {
+                "kind": self.kind,
+                "version": self.version,
+                "data": {name: getattr(self, name) for name in _names_of(type(self))},
+            }
+        )
 
     @classmethod
     def from_data(cls, data: dict[str, Any]) -> Self:
         """Build the job from a payload's data; raise BadPayload when the fields differ."""
-        if data.keys() != _names_of(cls):
+        if data.keys() != _names_of(cls).keys():
             raise BadPayload(f"{cls.kind} needs the fields {[f.name for f in fields(cls)]}, found {sorted(data)}")
         return cls(**data)
 
 
 @cache
-def _names_of(job_class: type[Job]) -> frozenset[str]:
-    return frozenset(field.name for field in fields(job_class))
+def _names_of(job_class: type[Job]) -> dict[str, None]:
+    return {field.name: None for field in fields(job_class)}

@@ -1,8 +1,10 @@
 """Jobs come into being with the caller's transaction."""
 
+import psycopg
 import pytest
+import sqlalchemy as sa
 
-from smsqueue.queue.dispatch import SECOND, clock_us, enqueue, enqueue_many
+from smsqueue.queue.dispatch import CHANNEL, SECOND, clock_us, enqueue, enqueue_many
 from tests.integration.queue.kit import Later, Note, Refused
 
 
@@ -59,3 +61,36 @@ def test_times_are_microseconds_of_the_databases_clock(bench):
     with bench.store.reading() as session:
         after = clock_us(session)
     assert before <= bench.row().created_at <= after
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_many_jobs_keep_the_order_in_which_they_are_given(bench, mixed):
+    given = [Later(number=n) if mixed and n % 2 else Note(number=n) for n in range(1500)]
+    bench.store.write(lambda session: enqueue_many(session, given))
+    rows = bench.rows()
+    assert [bench.registry.job(row.payload) for row in rows] == given
+    assert {(row.queue, row.kind) for row in rows} == {(job.queue, job.kind) for job in given}
+    assert all(len(row.uuid) == 36 and row.created_at == row.available_at > 0 for row in rows)
+
+
+@pytest.mark.databases("postgresql")
+@pytest.mark.parametrize(("delay", "told"), [(0, ["default", "later"]), (60, [])])
+def test_listeners_are_told_once_for_each_commit_and_queue_and_only_of_what_is_due(bench, delay, told):
+    def put(session):
+        for number in range(3):
+            enqueue(session, Note(number=number), delay=delay)
+        enqueue_many(session, [Later(number=number) for number in range(2000)], delay=delay)
+        enqueue_many(session, [Note(), Later()], delay=delay)
+        enqueue(session, Note(), delay=delay, unique="one")
+
+    with psycopg.connect(bench.store.engine.url.set(drivername="postgresql").render_as_string(False)) as ear:
+        ear.autocommit = True
+        ear.execute(f"LISTEN {CHANNEL}")
+        bench.store.write(put)
+        bench.store.write(lambda session: session.execute(sa.select(sa.func.pg_notify(CHANNEL, "the end"))))
+        heard = []
+        for notice in ear.notifies(timeout=10):
+            if notice.payload == "the end":
+                break
+            heard.append(notice.payload)
+    assert sorted(heard) == told
