@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeVar, cast
@@ -12,6 +13,7 @@ from sqlalchemy.orm import Session
 from smsqueue.core.errors import SmsQueueError
 from smsqueue.db import Database, changed
 from smsqueue.queue.dialects import (
+    MYSQL_NAMES,
     among,
     by_claim_index,
     can_walk,
@@ -106,8 +108,8 @@ def claim_of(
         for group, places in groups.due(session, queue, level):
             lane = {"queue": queue, "priority": level, "group": group}
             most = limit - len(found) if places is None else min(len(places), limit - len(found))
-            rows = _ready_rows(session, lane | {"limit": most}, is_first=not found)
-            if rows and _reserve(session, rows, by, places):
+            rows = _reserve(session, _ready_rows(session, lane | {"limit": most}, is_first=not found), by, places)
+            if rows:
                 found += (_claim(row, by[1]) for row in rows)
                 groups.note(queue, level, group)
             if found and (len(found) >= limit or _comes_alone(rows[0] if rows else None)):
@@ -157,17 +159,27 @@ def _comes_alone(row: sa.Row[Any] | None) -> bool:
     return row is not None and bool(row.attempts or row.unique_waiting)
 
 
-def _reserve(session: Session, rows: Sequence[sa.Row[Any]], by: tuple[int, str], places: list[int] | None) -> bool:
-    """Make rows ours, each with a place of its group if there are `places`; False: another took a place just now."""
-    database, (worker_id, token) = session.get_bind().dialect.name, by
-    ours = {"worker": worker_id, "token": token}
+def _reserve(
+    session: Session, rows: Sequence[sa.Row[Any]], by: tuple[int, str], places: list[int] | None
+) -> Sequence[sa.Row[Any]]:
+    """Make rows ours, each with a place of its group if there are `places`; return those that are."""
+    ours = {"worker": by[0], "token": by[1]}
     if places is None:
-        session.execute(_those(_take, database), {"ids": [row.id for row in rows], **ours})
-        return True
+        if rows:
+            take = _those(_take, session.get_bind().dialect.name)
+            session.execute(take, {"ids": [row.id for row in rows], **ours})
+        return rows
+    return [row for row, place in zip(rows, places, strict=False) if _reserve_place(session, row.id, place, ours)]
+
+
+def _reserve_place(session: Session, job_id: int, place: int, ours: dict[str, Any]) -> bool:
+    """Make one row ours, with a place of its group; False: another took the place just now."""
+    database = session.get_bind().dialect.name
+    # MariaDB takes back the statement alone, and after a deadlock it knows no savepoint to go back to.
+    guard = nullcontext() if database in MYSQL_NAMES else session.begin_nested()
     try:
-        with session.begin_nested():
-            for row, place in zip(rows, places, strict=False):
-                session.execute(_those(_take_place, database), {"ids": [row.id], "place": place, **ours})
+        with guard:
+            session.execute(_those(_take_place, database), {"ids": [job_id], "place": place, **ours})
     except sa.exc.IntegrityError:
         return False
     return True

@@ -1,6 +1,7 @@
 """A job as data: what producers make, what a payload holds."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any, ClassVar, Self
@@ -79,6 +80,9 @@ class Job:
         return cls(**data)
 
 
-@cache
-def _names_of(job_class: type[Job]) -> dict[str, None]:
+def _find_names(job_class: Any) -> dict[str, None]:
     return {field.name: None for field in fields(job_class)}
+
+
+_names_of: Callable[[Any], dict[str, None]] = cache(_find_names)
+"""The names of a job class's fields, looked up once."""

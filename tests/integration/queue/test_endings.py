@@ -77,8 +77,12 @@ def test_job_goes_on_when_the_transaction_that_ends_it_is_rolled_back(bench):
 
 def test_end_in_a_transaction_that_was_taken_back_is_followed_by_an_ordinary_end(bench):
     def work(_job, run: Run):
+        def both(session):
+            run.complete_in(session)
+            break_down()
+
         with pytest.raises(Broken):
-            run.database.write(lambda session: (run.complete_in(session), break_down()))
+            run.database.write(both)
 
     bench.handle(Note, work)
     bench.put(Note())
@@ -88,8 +92,12 @@ def test_end_in_a_transaction_that_was_taken_back_is_followed_by_an_ordinary_end
 
 def test_nothing_is_kept_when_the_job_is_not_ours_any_more(bench):
     def work(_job, run: Run):
+        def both(session):
+            enqueue(session, Later())
+            run.complete_in(session)
+
         bench.store.write(lambda s: claims.free_jobs_of(s, [bench.row().worker_id]))
-        run.database.write(lambda session: (enqueue(session, Later()), run.complete_in(session)))
+        run.database.write(both)
 
     bench.handle(Note, work)
     bench.put(Note())
