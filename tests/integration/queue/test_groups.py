@@ -12,7 +12,7 @@ from smsqueue.queue import failed, workers
 from smsqueue.queue.dispatch import SECOND, clock_us, enqueue_many, jobs
 from smsqueue.queue.groups import Groups
 from smsqueue.queue.order import Order
-from tests.integration.queue.kit import Note, numbers
+from tests.integration.queue.kit import Note, Quick, numbers
 
 
 def put(bench, group, *which, priority=0, delay=0):
@@ -214,3 +214,13 @@ def test_workers_begin_at_different_groups(bench):
 
 def _claim_one(session, worker, groups):
     return claims.claim_of(session, worker, "default", 1, [0], groups=groups)
+
+
+def test_workers_keep_the_limit_that_the_registry_says(bench):
+    together = []
+    bench.registry.group_limit = at_most(2)
+    bench.handle(Quick, lambda *_: together.append(held_of_one_group(bench)))
+    bench.store.write(lambda s: enqueue_many(s, [Quick(number=number) for number in range(12)], group="a"))
+    bench.work()
+    assert len(together) == 12
+    assert max(together) <= 2
