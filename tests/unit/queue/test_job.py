@@ -110,3 +110,22 @@ def test_policy_given_at_registration_wins(registry):
 @pytest.mark.parametrize(("attempts", "seconds"), [(1, 5), (2, 30), (3, 60), (4, 60), (100, 60)])
 def test_last_backoff_repeats(attempts, seconds):
     assert Policy(backoff=(5, 30, 60)).delay(attempts) == seconds
+
+
+@pytest.mark.parametrize(
+    ("policy", "attempts", "exceptions", "age", "over"),
+    [
+        (Policy(), 1, 1, 0, True),
+        (Policy(tries=3), 2, 2, 10**9, False),
+        (Policy(tries=3), 3, 0, 0, True),
+        (Policy(tries=0), 10**6, 10**6, 10**9, False),
+        (Policy(tries=9, max_exceptions=2), 3, 1, 0, False),
+        (Policy(tries=9, max_exceptions=2), 3, 2, 0, True),
+        (Policy(retry_for=60), 50, 50, 59, False),
+        (Policy(retry_for=60), 1, 1, 60, True),
+        (Policy(retry_for=60, backoff=(30,)), 1, 1, 31, True),
+        (Policy(retry_for=60, max_exceptions=2), 2, 2, 1, True),
+    ],
+)
+def test_policy_says_when_there_is_no_further_try(policy, attempts, exceptions, age, over):
+    assert policy.is_over(attempts, exceptions, age) is over
