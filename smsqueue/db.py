@@ -247,14 +247,14 @@ class Database:
                 callback()
             return result
 
-    def at_once(self, statement: str, parameters: tuple[Any, ...]) -> int:
-        """Execute one statement that is a transaction of its own, in the driver's words; return how many rows it met.
+    def at_once(self, statement: str, parameters: Any) -> sa.CursorResult[Any]:
+        """Execute one statement that is a transaction of its own, in the driver's words.
 
         Each thread keeps a connection for this: nothing is asked of the database but the statement.
         """
         for attempt in range(1, TRIES + 1):
             try:
-                return self._kept_connection().exec_driver_sql(statement, parameters).rowcount
+                return self._kept_connection().exec_driver_sql(statement, parameters)
             except DBAPIError as error:
                 if not is_worth_repeating(error):
                     self._close_kept(threading.get_ident())

@@ -197,7 +197,7 @@ def finish(session: Session, claims: Sequence[Claim]) -> int:
 
 def finish_at_once(database: Database, held: Claim) -> bool:
     """Delete one finished job by a transaction of its own; say whether it was still ours."""
-    return database.at_once(delete_one(database.engine.dialect), (held.id, held.token)) == 1
+    return database.at_once(delete_one(database.engine.dialect), (held.id, held.token)).rowcount == 1
 
 
 def hand_back(session: Session, claims: Sequence[Claim]) -> int:

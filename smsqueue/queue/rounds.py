@@ -28,6 +28,11 @@ class Rounds:
         self._looked = self._buried = float("-inf")
         self._flushed = self._chored = steady()
 
+    @property
+    def is_time_to_look(self) -> bool:
+        """Say whether `look` would look."""
+        return steady() - self._looked >= LOOK_SECONDS
+
     def look(self, session: Session, worker_id: int, *, in_a_hurry: bool) -> bool:
         """At most once a second: does an operator want something, are there dead workers? Say whether it looked."""
         now = steady()

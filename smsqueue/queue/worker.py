@@ -82,7 +82,7 @@ class Worker:
         self.database, self.registry, self.options, self.stops, self.link = database, registry, options, stops, link
         self.order = Order(options.queues, options.max_wait)
         self.order.groups.limit_of = registry.group_limit
-        self.desk = Desk(database, self.order, self._look_round)
+        self.desk = Desk(database, self.order, self._look_round, self._may_hurry)
         self.rounds = Rounds(database, options.queues, chores)
         self.wakeup = Wakeup()
         self.lease: Lease | None = None
@@ -189,6 +189,10 @@ class Worker:
             self.order.controls = self.rounds.controls
             self.wakeup.prove(session)
         return not self._hindrance() and not self._is_outdated()
+
+    def _may_hurry(self) -> bool:
+        """Say whether what was last learned still lets jobs be claimed, and nothing is to be learned now."""
+        return not (self.rounds.is_time_to_look or self._hindrance() or self._is_outdated())
 
     def _words(self) -> dict[str, Any]:
         """Return what is told with each beat."""

@@ -26,10 +26,10 @@ def commits(bench):
     found: list[int] = []
     deleted = 0
 
-    def note_deleted(connection, cursor, statement, *_):
+    def note_deleted(connection, cursor, statement, parameters, *_):
         nonlocal deleted
-        if statement.startswith("DELETE FROM jobs"):
-            deleted += cursor.rowcount
+        if "DELETE FROM jobs" in statement:
+            deleted += len(parameters["done"]) if "done" in parameters else cursor.rowcount
             if {"isolation_level", "at_once"} & set(connection.get_execution_options()):
                 note(connection)
 
