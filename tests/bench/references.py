@@ -20,24 +20,34 @@ import requests
 from requests.adapters import HTTPAdapter
 
 CLOCK = "SELECT extract(epoch FROM clock_timestamp())::float8"
-CLAIM = """SELECT id, payload FROM jobs
-    WHERE queue = %s AND reserved_at IS NULL AND available_at <= %s
-    ORDER BY priority, available_at, id LIMIT 1 FOR UPDATE SKIP LOCKED"""
-RESERVE = "UPDATE jobs SET reserved_at = %s, attempts = attempts + 1 WHERE id = %s"
-DELETE = "DELETE FROM jobs WHERE id = %s"
+TABLE = """CREATE TABLE IF NOT EXISTS laravel_jobs (id bigserial PRIMARY KEY, queue varchar(255) NOT NULL,
+    payload text NOT NULL, attempts smallint NOT NULL, reserved_at integer, available_at integer NOT NULL,
+    created_at integer NOT NULL)"""
+INDEX = "CREATE INDEX IF NOT EXISTS laravel_jobs_queue_index ON laravel_jobs (queue)"
+FILL = """INSERT INTO laravel_jobs (queue, payload, attempts, available_at, created_at)
+    SELECT queue, payload, 0, available_at / 1000000, created_at / 1000000 FROM jobs ORDER BY id"""
+CLAIM = """SELECT * FROM laravel_jobs WHERE queue = %s
+    AND ((reserved_at IS NULL AND available_at <= %s) OR reserved_at <= %s)
+    ORDER BY id ASC LIMIT 1 FOR UPDATE SKIP LOCKED"""
+RESERVE = "UPDATE laravel_jobs SET reserved_at = %s, attempts = attempts + 1 WHERE id = %s"
+DELETE = "DELETE FROM laravel_jobs WHERE id = %s"
+RETRY_AFTER = 90
 
 
 def laravel(url: str, count: str) -> dict[str, float]:
-    """Select one, update it, commit; work (nothing); delete it by id, commit."""
-    with psycopg.connect(url) as connection:
+    """On Laravel's table: select one, update it, commit; work (nothing); delete it by id, commit."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        for statement in (TABLE, INDEX, "TRUNCATE laravel_jobs", FILL, "VACUUM ANALYZE laravel_jobs"):
+            connection.execute(statement)
+        connection.autocommit = False
         began = _clock(connection)
         for _ in range(int(count)):
-            now = time.time_ns() // 1000
-            row = connection.execute(CLAIM, ("default", now)).fetchone()
+            now = int(time.time())
+            row = connection.execute(CLAIM, ("default", now, now - RETRY_AFTER)).fetchone()
             assert row is not None, "no job is left"
             connection.execute(RESERVE, (now, row[0]))
             connection.commit()
-            json.loads(row[1])
+            json.loads(row[2])
             connection.execute(DELETE, (row[0],))
             connection.commit()
         return {"seconds": _clock(connection) - began}
