@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Sequence
+from typing import Any
 
 from smsqueue.db import Database
 from smsqueue.queue.claim import Claim
@@ -47,5 +48,5 @@ def exchange(database: Database, done: Sequence[Claim], worker_id: int, queue: s
         "worker": worker_id,
         "token": secrets.token_hex(16),
     }
-    found = [Claim(*row) for row in database.at_once(_EXCHANGE, parameters)]
-    return sorted(found, key=lambda held: (held.available_at, held.id))
+    rows: list[Any] = list(database.at_once(_EXCHANGE, parameters))
+    return sorted((Claim(*row) for row in rows), key=lambda held: (held.available_at, held.id))
