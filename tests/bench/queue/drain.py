@@ -12,8 +12,8 @@ from tests.bench.queue.jobs import RepeatableJob, SafeJob
 from tests.bench.queue.terms import KNOWS_OUR_JOBS, Terms, bare, filled, peer, plain, redis_url, work
 from tests.bench.stage import Stage
 
-MANY, SOME, LARAVEL = 40_000, 10_000, 2_000
-FEW, LIMITED = 50, 500
+MANY, SOME, LARAVEL = 100_000, 15_000, 3_000
+FEW, LIMITED, PLENTY = 50, 500, 20_000
 VOID_BELOW = 20
 OURS, OURS_SAFE, OURS_TWO = "smsqueue, repeatable", "smsqueue, one commit each", "– two workers"
 THEIRS, LIMIT, BARE, LEAN = (
@@ -71,7 +71,7 @@ def _on_postgresql(terms: Terms) -> Sides:
             sides[name] = partial(peer, "procrastinate", url, terms.of(1_000), concurrency, delete)
     url = plain(terms.server.create())
     for batch in (10, 100):
-        for concurrency, count in ((1, FEW), (10, LIMITED), (0, terms.of(MANY) // 2)):
+        for concurrency, count in ((1, FEW), (10, LIMITED), (0, terms.of(PLENTY))):
             name = f"{PGQUEUER}, batch {batch}, {f'concurrency {concurrency}' if concurrency else 'no limit'}"
             sides[name] = partial(peer, "pgqueuer", url, count, batch, concurrency)
     return sides
