@@ -55,8 +55,11 @@ class Desk:
         is_one_batch = len({held.token for held in self.finished}) <= 1
         if not (self._is_fast and is_one_batch and limit > 0 and self._may_hurry()):
             return []
-        queue = self._order.straight()
-        return express.exchange(self._database, self.finished, self.worker_id, queue, limit) if queue else []
+        queues = self._order.straight()
+        found = express.exchange(self._database, self.finished, self.worker_id, queues, limit) if queues else []
+        if found:
+            self._order.note_asked(queues[: queues.index(found[0].queue) + 1])
+        return found
 
     def finish(self, session: Session) -> None:
         """Delete what is done."""

@@ -51,15 +51,17 @@ class Order:
                 return claims
         return []
 
-    def straight(self) -> str | None:
-        """Name the queue that is asked first, and note that; none, when there is more to think of than that."""
+    def straight(self) -> list[str]:
+        """Name the queues in the order in which they are asked; none, when there is more to think of than that."""
         queues, limit_of = self._open_queues(), self.groups.limit_of
-        if not queues or self._overdue(self._asked) or queues[0] in self._overdue(self._lifted):
-            return None
-        if limit_of and limit_of(queues[0], ""):
-            return None
-        self._note(self._asked, queues[0])
-        return queues[0]
+        if self._overdue(self._asked) or self._overdue(self._lifted):
+            return []
+        return [] if limit_of and any(limit_of(queue, "") for queue in queues) else queues
+
+    def note_asked(self, queues: Sequence[str]) -> None:
+        """Remember that these queues have been asked just now."""
+        for queue in queues:
+            self._note(self._asked, queue)
 
     def should_yield(self, session: Session, held: Claim) -> bool:
         """Say whether something waits that goes before the job in hand."""

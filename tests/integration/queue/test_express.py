@@ -5,7 +5,7 @@ import pytest
 from smsqueue.queue import claim as claims
 from smsqueue.queue import express
 from smsqueue.queue.dispatch import enqueue
-from tests.integration.queue.kit import Bench, Note
+from tests.integration.queue.kit import Bench, Later, Note
 
 pytestmark = pytest.mark.databases("postgresql")
 
@@ -15,7 +15,7 @@ def add(bench: Bench, number: int, **more) -> int:
 
 
 def exchange(bench: Bench, done=(), limit: int = 100) -> list[claims.Claim]:
-    return express.exchange(bench.store, done, bench.worker(), "default", limit)
+    return express.exchange(bench.store, done, bench.worker(), ["later", "default"], limit)
 
 
 def take(bench: Bench, done=(), limit: int = 100) -> list[int]:
@@ -60,6 +60,14 @@ def test_job_that_was_claimed_before_is_left_alone_at_the_front_and_stepped_over
     bench.store.write(lambda session: claims.release(session, held[0], delay_seconds=0, spent=True))
     assert held[0].id == first
     assert take(bench) == [second]
+    assert take(bench) == []
+
+
+def test_first_queue_that_holds_something_is_the_one(bench):
+    add(bench, 1)
+    (later,) = bench.put(Later(number=2))
+    assert take(bench) == [later]
+    bench.put(Later(number=3), delay=60)
     assert take(bench) == []
 
 
