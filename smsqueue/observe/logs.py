@@ -16,7 +16,7 @@ from typing import Any, TextIO
 
 from smsqueue.core.errors import SmsQueueError
 from smsqueue.observe.redaction import escape, scrub
-from smsqueue.observe.words import level_of, say
+from smsqueue.observe.words import QUIET, level_of, say
 from smsqueue.queue import events
 
 logger = logging.getLogger("smsqueue.events")
@@ -49,7 +49,7 @@ def start(
         logging.root.addHandler(outlet)
     for name, level in LEVELS.items():
         logging.getLogger(name).setLevel(logging.DEBUG if verbose else level)
-    _undo.append(events.on(partial(write, formatter, outlets)))
+    _undo.append(events.on(partial(write, formatter, outlets), but=() if verbose else QUIET))
 
 
 def stop() -> None:

@@ -52,6 +52,10 @@ WORDS: dict[str, tuple[int, str]] = {
 }
 
 
+QUIET = frozenset(event for event, (level, _) in WORDS.items() if level < INFO)
+"""Only told when asked for."""
+
+
 def level_of(event: str) -> int:
     """Say how loud an event is."""
     return WORDS[event][0] if event in WORDS else INFO

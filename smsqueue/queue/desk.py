@@ -9,7 +9,7 @@ from smsqueue.db import Database
 from smsqueue.queue import claim as claims
 from smsqueue.queue import express, workers
 from smsqueue.queue.claim import Claim
-from smsqueue.queue.events import emit
+from smsqueue.queue.events import emit, is_heard
 from smsqueue.queue.order import Order
 
 
@@ -89,7 +89,7 @@ class Desk:
     def _forget_finished(self) -> None:
         if self.finished:
             emit("jobs.finished", worker_id=self.worker_id, count=len(self.finished), kind=self.finished[0].kind)
-        for held in self.finished:
+        for held in self.finished if is_heard("job.batched") else ():
             emit("job.batched", job_id=held.id, kind=held.kind)
         self.finished = []
 

@@ -53,5 +53,5 @@ def exchange(
         "worker": worker_id,
         "token": secrets.token_hex(16),
     }
-    rows: list[Any] = list(database.at_once(_EXCHANGE, parameters))
+    rows: list[Any] = list(database.at_once(_EXCHANGE, parameters).all())
     return sorted((Claim(*row) for row in rows), key=lambda held: (held.available_at, held.id))
