@@ -108,6 +108,7 @@ def _parent(options: dict[str, object]) -> int:
     code = supervisor.run()
     if code == control.RESTART_CODE and not stops.reason:
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - ourselves, with new code
+    stops.deafen()
     return 0 if code == control.RESTART_CODE else code
 
 
@@ -130,6 +131,7 @@ def _child(pipes: str, options: dict[str, object]) -> int:
     try:
         return worker.run().code
     finally:
+        stops.deafen()  # the parent may tell us to end when we have just ended
         services.close()
 
 

@@ -36,6 +36,12 @@ class Stops:
         for number in (PAUSE, RESUME):
             signal.signal(number, self._on_pause)
 
+    @staticmethod
+    def deafen() -> None:
+        """Ignore all of these signals: the process is at its end, and what was to be done is done."""
+        for number in (*SIGNALS, PAUSE, RESUME):
+            signal.signal(number, signal.SIG_IGN)
+
     def request(self, reason: str) -> None:
         """Wish for a stop; the first reason counts."""
         self.reason = self.reason or reason

@@ -90,6 +90,7 @@ def test_restart_lets_every_worker_finish_and_starts_all_anew_under_the_same_pro
         assert (scene.rows(), scene.rows(FailedJob)) == ([], [])
         process.signal(signal.SIGTERM)
         assert process.ended() == 0
+        assert not process.says("worker.died")
     assert scene.states() == ["stopped"] * 6
     assert "restart was asked for" in [row.stop_reason for row in scene.rows(WorkerRow)]
 

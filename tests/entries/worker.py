@@ -118,6 +118,7 @@ def main(arguments: list[str]) -> int:
     code = supervisor.run()
     if code == control.RESTART_CODE:
         os.execv(sys.executable, command)
+    stops.deafen()
     return code
 
 
@@ -137,7 +138,9 @@ def _work(pipes: str, database: Database, registry: Registry, stops: Stops, argu
     if "--broken" in arguments:
         os.kill(os.getpid(), signal.SIGKILL)
     worker = Worker(database, registry, options, stops, link=link)
-    return worker.run().code
+    code = worker.run().code
+    stops.deafen()
+    return code
 
 
 if __name__ == "__main__":

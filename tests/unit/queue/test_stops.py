@@ -107,3 +107,10 @@ def test_listener_hears_until_it_ends_that():
     stop()
     events.emit("job.finished", job_id=4)
     assert heard == [("job.finished", {"job_id": 3})]
+
+
+def test_process_at_its_end_ignores_signals(stops):
+    stops.deafen()
+    for number in (*SIGNALS, PAUSE):
+        signal.raise_signal(number)
+    assert (stops.reason, stops.signals, stops.is_paused) == (None, 0, False)
