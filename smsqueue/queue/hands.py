@@ -102,9 +102,10 @@ class InTurn:
     def _run_batch(self) -> bool:
         """Run what is in hand; say whether there was a slow job, which lets all that waits behind it go."""
         is_slow = False
+        is_one_of_many = len(self.waiting) > 1
         while self.waiting and is_still_ours(self._runner.lease):
             self._began = steady()
-            self._run(self.waiting[0])
+            self._run(self.waiting[0], is_one_of_many)
             self.done += 1
             is_slow = steady() - self._began > QUICK_SECONDS
             with self._lock:
@@ -112,6 +113,7 @@ class InTurn:
                 if is_slow or self._stops.reason or self._stops.is_paused:
                     self._hand_back_after(0)
         self._link.idle()
+        self._runner.tell_quick()
         return is_slow
 
     def _hand_back_after(self, first: int) -> None:
@@ -120,10 +122,10 @@ class InTurn:
             self._desk.hand_back(rest)
             del self.waiting[first:]
 
-    def _run(self, held: Claim) -> None:
+    def _run(self, held: Claim, is_one_of_many: bool) -> None:
         self._link.started(held, self._runner.registry.policy(held.kind))
         try:
-            if self._runner.run(held):
+            if self._runner.run(held, is_one_of_many=is_one_of_many):
                 self._desk.finished.append(held)
         finally:
             self._link.ended(held)

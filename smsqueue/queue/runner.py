@@ -16,7 +16,7 @@ from smsqueue.queue import claim as claims
 from smsqueue.queue import failed
 from smsqueue.queue.claim import Claim, LeaseLost
 from smsqueue.queue.dispatch import SECOND
-from smsqueue.queue.events import emit
+from smsqueue.queue.events import emit, is_heard
 from smsqueue.queue.history import Tally
 from smsqueue.queue.job import Policy
 from smsqueue.queue.lease import Lease
@@ -26,6 +26,8 @@ from smsqueue.queue.stops import Stops
 
 UNKNOWN_VERSION_SECONDS = 30
 HOOK_BROKE_SECONDS = 300
+QUICK_SECONDS = 0.05
+"""Jobs that took less and were claimed together are told together."""
 SUSPECT_AFTER = 3
 """So often may the database go away while a job runs before that counts as an error of the job."""
 
@@ -103,11 +105,14 @@ class Runner:
     tally: Tally = field(default_factory=Tally)
     _breaks: Counter[str] = field(default_factory=Counter)
     """How often runs of a job ended because the database was away."""
+    _quick: Counter[str] = field(default_factory=Counter)
+    """The kinds of jobs whose ends are told together."""
 
-    def run(self, held: Claim) -> bool:
+    def run(self, held: Claim, *, is_one_of_many: bool = False) -> bool:
         """Run one job. True: it is finished and only waits to be deleted in a batch; else all is recorded.
 
-        Raises the database's error when the database is away: nothing is recorded then.
+        The end of a quick one of many is told by `tell_quick`. Raises the database's error when the database is away:
+        nothing is recorded then.
         """
         began = perf_counter()
         run = Run(held, self.database, self.lease, self.stops, self.order)
@@ -120,25 +125,41 @@ class Runner:
             if is_away(error) and not run.is_complete and not self._is_suspect(held):
                 raise
             seconds = perf_counter() - began
-            end = self._after_error(run, policy, error, seconds)
+            end = self._after_error(run, policy, error)
         else:
             seconds = perf_counter() - began
-            end = self._after_return(run, policy, result, seconds)
+            end = self._after_return(run, policy, result)
+        if end is End.DONE:
+            self._tell(held, seconds, together=is_one_of_many and seconds < QUICK_SECONDS)
         self._note(held, end, seconds)
         return end is End.BATCHED
 
-    def _after_return(self, run: Run, policy: Policy, result: Any, seconds: float) -> End:
+    def tell_quick(self) -> None:
+        """Tell that the quick ones of many have ended, by an event for each kind."""
+        for kind, count in self._quick.items():
+            emit("jobs.finished", worker_id=self.lease.worker_id, count=count, kind=kind)
+        self._quick.clear()
+
+    def _tell(self, held: Claim, seconds: float, *, together: bool) -> None:
+        if not together:
+            emit("job.finished", job_id=held.id, kind=held.kind, seconds=round(seconds, 3))
+            return
+        self._quick[held.kind] += 1
+        if is_heard("job.batched"):
+            emit("job.batched", job_id=held.id, kind=held.kind)
+
+    def _after_return(self, run: Run, policy: Policy, result: Any) -> End:
         if run.is_complete:
-            return _finished(run.claim, seconds)
+            return End.DONE
         if isinstance(result, Snooze):
             return put_back(self.database, run.claim, result.seconds, spent=False, reason=result.reason)
-        return End.BATCHED if policy.repeatable else self._finish(run.claim, seconds)
+        return End.BATCHED if policy.repeatable else self._finish(run.claim)
 
-    def _after_error(self, run: Run, policy: Policy, error: BaseException, seconds: float) -> End:
+    def _after_error(self, run: Run, policy: Policy, error: BaseException) -> End:
         held = run.claim
         if run.is_complete:
             emit("job.broke_late", job_id=held.id, kind=held.kind, reason=self._reason(error))
-            return _finished(held, seconds)
+            return End.DONE
         if isinstance(error, LeaseLost):
             return _lost(held)
         if isinstance(error, UnknownVersion):
@@ -155,14 +176,14 @@ class Runner:
         self._breaks[held.uuid] += 1
         return self._breaks[held.uuid] > SUSPECT_AFTER
 
-    def _finish(self, held: Claim, seconds: float) -> End:
+    def _finish(self, held: Claim) -> End:
         try:
             is_ours = claims.finish_at_once(self.database, held)
         except DBAPIError as error:
             if not is_away(error):
                 raise
             return End.BATCHED  # it is done: as soon as the database is back it is deleted, not repeated
-        return _finished(held, seconds) if is_ours else _lost(held)
+        return End.DONE if is_ours else _lost(held)
 
     def _note(self, held: Claim, end: End, seconds: float) -> None:
         if end is not End.LOST:
@@ -235,11 +256,6 @@ def _refuse_poison(held: Claim, policy: Policy) -> None:
             raise TooManyTries(f"the worker stopped in the middle, and the {policy.retry_for:g} s for tries are over")
     elif 0 < policy.tries < held.attempts:
         raise TooManyTries(f"the worker stopped in the middle of each of {policy.tries} tries")
-
-
-def _finished(held: Claim, seconds: float) -> End:
-    emit("job.finished", job_id=held.id, kind=held.kind, seconds=round(seconds, 3))
-    return End.DONE
 
 
 def _lost(held: Claim) -> End:
