@@ -4,7 +4,7 @@ import pytest
 
 from smsqueue.queue import claim as claims
 from smsqueue.queue import express
-from smsqueue.queue.dispatch import enqueue
+from smsqueue.queue.dispatch import enqueue, enqueue_many
 from tests.integration.queue.kit import Bench, Later, Note
 
 pytestmark = pytest.mark.databases("postgresql")
@@ -75,3 +75,13 @@ def test_nothing_is_taken_past_a_more_urgent_priority(bench):
     add(bench, 1)
     add(bench, 2, priority=-1, delay=60)
     assert take(bench) == []
+
+
+def test_statement_reads_the_index_alone_however_much_waits(bench):
+    bench.store.write(lambda session: enqueue_many(session, [Note(number=number) for number in range(5000)]))
+    parameters = {"done": [], "done_token": "", "before_last": ["later", "none"], "last": "default"}
+    parameters |= {"limit": 100, "worker": bench.worker(), "token": "t"}
+    with bench.store.engine.connect() as connection:
+        connection.exec_driver_sql("ANALYZE jobs")
+        plan = connection.exec_driver_sql(f"EXPLAIN {express._EXCHANGE}", parameters).scalars().all()
+    assert not [line for line in plan if "Seq Scan on jobs" in line]
