@@ -12,7 +12,7 @@ from smsqueue.queue.claim import Claim
 # that were just done it goes once, in `picked`: they are many, and gone only after the next vacuum.
 _EXCHANGE = """
 WITH gone AS (
-    DELETE FROM jobs WHERE id = ANY(%(done)s) AND claim_token = %(done_token)s RETURNING id
+    DELETE FROM jobs WHERE id = ANY(%(done)s::bigint[]) AND claim_token = %(done_token)s RETURNING id
 ), lane AS MATERIALIZED (
     SELECT coalesce((
         SELECT name FROM unnest(%(before_last)s::text[]) WITH ORDINALITY AS asked (name, place), LATERAL (
@@ -33,10 +33,12 @@ WITH gone AS (
 )
 UPDATE jobs SET attempts = 1, worker_id = %(worker)s, claim_token = %(token)s,
     reserved_at = (extract(epoch FROM statement_timestamp()) * 1000000)::bigint
-FROM picked WHERE jobs.id = picked.id AND picked.is_plain AND picked.priority = (SELECT priority FROM front)
+WHERE id = ANY(ARRAY(
+    SELECT id FROM picked WHERE is_plain AND priority = (SELECT priority FROM front)
     AND (SELECT is_plain FROM front) AND NOT EXISTS (SELECT FROM grouped)
-RETURNING jobs.id, uuid, queue, kind, payload, attempts, jobs.priority, jobs.available_at, created_at, exceptions,
-    reserved_at, claim_token
+))
+RETURNING id, uuid, queue, kind, payload, attempts, priority, available_at, created_at, exceptions, reserved_at,
+    claim_token
 """
 
 

@@ -12,7 +12,7 @@ from tests.bench.queue.jobs import RepeatableJob, SafeJob
 from tests.bench.queue.terms import KNOWS_OUR_JOBS, Terms, bare, filled, peer, plain, redis_url, work
 from tests.bench.stage import Stage
 
-MANY, SOME, LARAVEL = 100_000, 15_000, 3_000
+MANY, SOME, LARAVEL = 100_000, 30_000, 3_000
 FEW, LIMITED, PLENTY = 50, 500, 20_000
 VOID_BELOW = 20
 OURS, OURS_SAFE, OURS_TWO = "smsqueue, repeatable", "smsqueue, one commit each", "– two workers"

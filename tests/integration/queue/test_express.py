@@ -77,11 +77,16 @@ def test_nothing_is_taken_past_a_more_urgent_priority(bench):
     assert take(bench) == []
 
 
-def test_statement_reads_the_index_alone_however_much_waits(bench):
-    bench.store.write(lambda session: enqueue_many(session, [Note(number=number) for number in range(5000)]))
-    parameters = {"done": [], "done_token": "", "before_last": ["later", "none"], "last": "default"}
-    parameters |= {"limit": 100, "worker": bench.worker(), "token": "t"}
+def test_statement_that_was_planned_for_a_small_table_reads_no_large_one_whole(bench):
+    for number in range(20):
+        add(bench, number)
+        take(bench)
+    bench.store.write(lambda session: enqueue_many(session, [Note(number=number) for number in range(20_000)]))
+    read = "SELECT pg_stat_force_next_flush(), seq_tup_read FROM pg_stat_user_tables WHERE relname = 'jobs'"
     with bench.store.engine.connect() as connection:
-        connection.exec_driver_sql("ANALYZE jobs")
-        plan = connection.exec_driver_sql(f"EXPLAIN {express._EXCHANGE}", parameters).scalars().all()
-    assert not [line for line in plan if "Seq Scan on jobs" in line]
+        before = connection.exec_driver_sql(read).scalars(1).one()
+    assert len(take(bench)) == 100
+    bench.store.at_once("SELECT pg_stat_force_next_flush()", ())
+    with bench.store.engine.connect() as connection:
+        after = connection.exec_driver_sql(read).scalars(1).one()
+    assert after - before < 20_000
