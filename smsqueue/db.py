@@ -270,11 +270,11 @@ class Database:
             self._close_kept_of_the_ended()
             connection = self._at_once.connect()
             connection.detach()  # the pool gives its place to another
+            self._kept[thread] = connection
             if self.engine.dialect.name == "postgresql":
                 # All that is said here finds rows by an index. A plan made while the table was small reads all of it,
                 # and is kept when it has grown.
                 connection.exec_driver_sql("SET enable_seqscan = off")
-            self._kept[thread] = connection
         return self._kept[thread]
 
     def _close_kept_of_the_ended(self) -> None:
