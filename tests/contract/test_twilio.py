@@ -11,19 +11,32 @@ from urllib.parse import parse_qs, urlencode
 
 import pytest
 
-from smsqueue.gateways.base import Callback, Deferred, Inbound, NotFound, Rejected, Report, Sent, Unknown, Verdict
+from smsqueue.gateways.base import (
+    Callback,
+    Deferred,
+    Fetches,
+    Inbound,
+    LooksUp,
+    NotFound,
+    Rejected,
+    Report,
+    Sent,
+    Unknown,
+    Verdict,
+)
 from smsqueue.gateways.twilio.callbacks import signature
 from tests.contract.gateways import TEXT, outgoing
 from tests.contract.kinds import ACCOUNT, SID, TWILIO, TWILIO_KIND, taking
 from tests.outside import RawServer
 
 # The parameters of CreateMessage in Twilio's published OpenAPI document (twilio_api_v2010.json).
-PUBLISHED = {
-    "To", "StatusCallback", "ApplicationSid", "MaxPrice", "ProvideFeedback", "Attempt", "ValidityPeriod", "ForceDelivery",
-    "ContentRetention", "AddressRetention", "SmartEncoded", "PersistentAction", "TrafficType", "ShortenUrls",
-    "ScheduleType", "SendAt", "SendAsMms", "ContentVariables", "RiskCheck", "From", "FallbackFrom",
-    "MessagingServiceSid", "Body", "MediaUrl", "ContentSid",
-}  # fmt: skip
+PUBLISHED = set(
+    """
+    To StatusCallback ApplicationSid MaxPrice ProvideFeedback Attempt ValidityPeriod ForceDelivery ContentRetention
+    AddressRetention SmartEncoded PersistentAction TrafficType ShortenUrls ScheduleType SendAt SendAsMms
+    ContentVariables RiskCheck From FallbackFrom MessagingServiceSid Body MediaUrl ContentSid
+    """.split()
+)
 OLD = "the-token-before"
 AT = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 TOKEN = TWILIO["TWILIO_AUTH_TOKEN"]
@@ -183,6 +196,7 @@ OTHER = "SM" + "9" * 32
 def test_look_up_takes_exactly_one_that_can_be_it(tmp_path, messages, more, expected):
     with RawServer(taking("200 OK", {"messages": messages, **more})) as server:
         adapter = TWILIO_KIND.build(tmp_path, server.url)
+        assert isinstance(adapter, LooksUp)
         found = adapter.look_up(outgoing(), AT, bound={OTHER} if len(messages or []) == 1 else ())
         adapter.close()
     assert isinstance(found, expected)
@@ -208,6 +222,7 @@ def test_an_empty_look_up_is_believed_only_where_the_operator_says_so(tmp_path, 
 def test_fetch_tells_what_became_of_a_message(tmp_path, values, expected):
     with RawServer(taking("200 OK", values)) as server:
         adapter = TWILIO_KIND.build(tmp_path, server.url)
+        assert isinstance(adapter, Fetches)
         found = adapter.fetch(SID)
         adapter.close()
     assert isinstance(found, Report)
@@ -238,20 +253,19 @@ def test_states(twilio, status, state):
 
 
 @pytest.mark.parametrize(
-    ("code", "state", "scope", "may_retry", "opted_out"),
+    ("code", "state", "flags"),
     [
-        *[(code, "undelivered", "recipient", True, False) for code in ("30001", "30003", "30008", "30022", "30023")],
-        *[(code, "undelivered", "account", True, False) for code in ("30002", "30034")],
-        *[(code, "undelivered", "recipient", False, False) for code in ("30004", "30005", "30006", "30007", "30450")],
-        ("30036", "expired", "recipient", False, False),
-        ("21610", "undelivered", "recipient", False, True),
-        ("39999", "undelivered", "recipient", False, False),
+        *[(code, "undelivered", ("recipient", True, False)) for code in ("30001", "30003", "30008", "30022", "30023")],
+        *[(code, "undelivered", ("account", True, False)) for code in ("30002", "30034")],
+        *[(code, "undelivered", ("recipient", False, False)) for code in ("30004", "30005", "30006", "30007", "30450")],
+        ("30036", "expired", ("recipient", False, False)),
+        ("21610", "undelivered", ("recipient", False, True)),
+        ("39999", "undelivered", ("recipient", False, False)),
     ],
 )
-def test_error_codes_of_reports(twilio, code, state, scope, may_retry, opted_out):
+def test_error_codes_of_reports(twilio, code, state, flags):
     (found,) = twilio.reports(report("undelivered", code))
-    assert (found.state, found.code, found.scope) == (state, code, scope)
-    assert (found.may_retry, found.opted_out) == (may_retry, opted_out)
+    assert (found.state, found.code, (found.scope, found.may_retry, found.opted_out)) == (state, code, flags)
 
 
 def test_status_that_is_none_is_no_report(twilio):

@@ -82,12 +82,12 @@ class VonageSmsGateway(HttpAdapter):
         parts = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
         if not parts:
             return STRANGE
-        taken = [each for each in parts if each.get("status") == "0"]
+        taken = [each for each in parts if _status(each) == "0"]
         if taken:
             return self._sent(taken, len(parts))
-        status = str(parts[0].get("status", ""))
+        status = _status(parts[0])
         # Not one of its numbers: then nothing is known of what was done.
-        unlisted = Rejected(f"status_{status}", "The gateway refuses the message.") if status.isdigit() else STRANGE
+        unlisted = Rejected(f"status_{status}", "The gateway refuses the message.") if status.isdecimal() else STRANGE
         return self.table.outcome(status, parts[0].get("error-text"), unlisted)
 
     def look_up(self, outgoing: Outgoing, since: datetime, *, bound: Collection[str] = ()) -> Sent | NotFound | Unknown:
@@ -140,6 +140,12 @@ class VonageSmsGateway(HttpAdapter):
         prices = [each.get("message-price") for each in taken]
         price = prices[0] if parts == 1 and isinstance(prices[0], str) else None
         return self.table.accepted(Sent(references[0], parts, price, references, is_partial=len(taken) < parts))
+
+
+def _status(part: dict[str, Any]) -> str:
+    """A text of digits, as it is documented; a number would mean the same."""
+    found = part.get("status")
+    return str(found) if type(found) is int else found if isinstance(found, str) else ""
 
 
 def _piece(values: dict[str, str]) -> tuple[str, int, int] | None:
