@@ -34,14 +34,26 @@ class _File:
         self.problems: list[str] = []
 
     def tell(self, name: str, verdict: str) -> None:
-        """Note a mistake at a dotted name, with the line on which its last key stands in its table."""
-        first, last = name.split(".")[0], re.escape(name.rpartition(".")[2])
-        table = re.search(rf"^\s*\[+\s*{re.escape(first)}\b", self.text, re.MULTILINE)
-        key = re.compile(rf"^\s*\[[^\]\n]*\b{last}\b|(^|[{{,])\s*\"?{last}\"?\s*=", re.MULTILINE)
-        start = table.start() if table else 0
-        found = key.search(self.text, start) or table
-        line = f"line {self.text.count(chr(10), 0, found.end()) + 1}: " if found else ""
+        """Note a mistake at a dotted name, with its line; that of its table when the key itself is not there."""
+        found = self._find(name.split("."))
+        line = f"line {self.text.count(chr(10), 0, found) + 1}: " if found else ""
         self.problems.append(f"{line}{name} {verdict}")
+
+    def _find(self, keys: list[str]) -> int:
+        """Go down from key to key, and give the end of the last one that is there."""
+        here, end = 0, len(self.text)
+        for key in keys:
+            word = re.escape(key)
+            wanted = rf"^\s*\[+[^\]\n]*\b{word}\b|(^|[{{,])\s*\"?{word}\"?\s*="
+            found = re.compile(wanted, re.MULTILINE).search(self.text, here, end)
+            if found is None:
+                break
+            here = found.end()
+            is_table = found.group().lstrip().startswith("[")
+            after = rf"^\[(?!\[?{re.escape(keys[0])}\b)" if is_table else r"^(\[|[\w-]+\s*=)"
+            limit = re.compile(after, re.MULTILINE).search(self.text, here, end)
+            end = limit.start() if limit else end
+        return here
 
 
 def read(path: Path, secrets: Mapping[str, str], plain_hosts: tuple[str, ...] = ()) -> Declaration:
