@@ -1,23 +1,31 @@
 """What every gateway keeps to, against the simulator and against servers that misbehave."""
 
 import json
+import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from smsqueue.core import clock
 from smsqueue.gateways import build
 from smsqueue.gateways.base import (
     BadGateway,
+    Callback,
     Deferred,
     Gateway,
+    LooksUp,
+    NotFound,
     Rejected,
+    Reports,
     Sent,
     Unknown,
+    Verdict,
 )
-from tests.contract.gateways import TEXT, outgoing, settings
-from tests.outside import Outside
+from tests.contract.gateways import SECRET, TEXT, outgoing, settings
+from tests.outside import Outside, RawServer, read_request, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -114,3 +122,41 @@ def test_log_gateway_writes_neither_number_nor_text(tmp_path):
     assert "2015550100" not in written
     assert TEXT not in written
     assert [json.loads(line)["to"] for line in written.splitlines()] == ["+••••••••100"] * 2
+
+
+def test_look_up_tells_what_the_simulator_took(tmp_path):
+    with Outside(tmp_path, lookup="yes") as running:
+        gateway = build(settings(tmp_path, url=running.url, SIMULATED_LOOKUP="yes"))
+        sent = gateway.send(outgoing(reference="known"))
+        assert isinstance(gateway, LooksUp)
+        found = [gateway.look_up(outgoing(reference=name), clock.now()) for name in ("known", "unknown")]
+        gateway.close()
+    assert found == [sent, NotFound()]
+    assert (gateway.traits.look_up, gateway.traits.trusts_not_found) == ("our reference", True)
+
+
+def test_reports_and_the_answer_of_a_phone_are_believed_by_their_signature(tmp_path):
+    heard: list[Callback] = []
+
+    def listen(connection: socket.socket) -> None:
+        head, body = read_request(connection).split(b"\r\n\r\n", 1)
+        lines = (line.split(": ", 1) for line in head.decode().split("\r\n")[1:])
+        headers = {name.lower(): value for name, value in lines}
+        connection.sendall(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+        heard.append(Callback(method="POST", url="https://sms.example.org/", headers=headers, body=body))
+        connection.close()
+
+    with RawServer(listen, reads=False) as server:
+        told = {"callback_url": server.url, "callback_secret": SECRET, "report_delay_ms": 0}
+        with Outside(tmp_path, **told) as running:
+            gateway = build(settings(tmp_path, url=running.url, SMS_CALLBACK_SECRET=SECRET))
+            gateway.send(outgoing("99"))
+            gateway.close()
+            wait_until(lambda: len(heard) == 3)
+    assert isinstance(gateway, Reports)
+    assert [gateway.verify(callback) for callback in heard] == [Verdict.GENUINE] * 3
+    assert gateway.verify(replace(heard[0], body=heard[1].body)) is Verdict.FORGED
+    reports = [report for callback in heard for report in gateway.reports(callback)]
+    assert [(report.reference, report.state) for report in reports] == [("r-1", "sent"), ("r-1", "delivered")]
+    inbound = [gateway.inbound(callback) for callback in heard]
+    assert [each and (each.sender, each.text) for each in inbound] == [None, None, ("+12015550199", "STOP")]
