@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import sqlalchemy as sa
+from sqlalchemy.orm import Session
 
 from smsqueue.db import Database
 from smsqueue.queue import testing
@@ -74,7 +75,7 @@ class Nursery:
     def begin(self, work: Sequence[Task]) -> None:
         """Queue these jobs, and nothing else is there."""
         for model in (JobRow, FailedJob, WorkerRow):
-            self.store.write(lambda session, model=model: session.execute(sa.delete(model)))
+            self.store.write(partial(Session.execute, statement=sa.delete(model)))
         labour.prepare(self.store)
         for job in work:
             self.store.write(partial(enqueue, job=job))

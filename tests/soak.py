@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from itertools import count
+from typing import Any
 
 import psutil
 import sqlalchemy as sa
@@ -137,7 +138,7 @@ class Soak:
             "rss_mib_last": self.memory[-1] if self.memory else None,
         }
 
-    def _start(self, **options: object) -> Process:
+    def _start(self, **options: Any) -> Process:
         return self.yard.prepared(environment=QUIET, lease=LEASE, heartbeat=1, **options)
 
     def _produce(self) -> None:

@@ -121,7 +121,7 @@ def _free_ones(session: Session, queue: str, now: int, limit: int) -> Depth:
     return depth
 
 
-def _all_of(limit: int) -> sa.Select[Any]:
+def _all_of(limit: int) -> sa.Select[int, Any, Any]:
     some = _in_queue.limit(limit + 1).subquery()
     is_due = some.c.available_at <= _now
     due = sa.func.sum(sa.case((is_due, 1), else_=0)).label("due")

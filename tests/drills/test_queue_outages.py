@@ -1,12 +1,13 @@
 """The queue's database goes away under load, and its listeners are cut off, in the open and in silence."""
 
 import time
+from functools import partial
 
 import pytest
 import sqlalchemy as sa
 
 from smsqueue.queue.models import WorkerRow
-from tests.drills.yard import Yard, bounce, said, seconds_until
+from tests.drills.yard import Yard, bounce, has_done, said, seconds_until
 from tests.entries.labour import Batched, Safe, Task
 from tests.outside import wait_until
 from tests.processes import DeafDoor, eventually
@@ -27,10 +28,10 @@ def test_a_database_that_restarts_twice_under_load_costs_no_job(database_url):
         resumed = []
         for number, mode in enumerate(("fast", "immediate")):
             done = JOBS * (number + 1) // 4
-            wait_until(lambda done=done: yard.count() >= done, 60)
+            wait_until(partial(has_done, yard, done), 60)
             bounce(yard.store.engine, mode)
             before = yard.count()
-            resumed.append(seconds_until(lambda before=before: yard.count() > before + 20))
+            resumed.append(seconds_until(partial(has_done, yard, before + 21)))
         yard.drained()
         times = yard.times_done()
         repeats = sum(times.values()) - JOBS

@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from functools import partial
 from itertools import count
 
 import pytest
@@ -10,7 +11,7 @@ import sqlalchemy as sa
 
 from smsqueue.queue import control, testing
 from smsqueue.queue.dispatch import jobs
-from tests.drills.yard import Yard, said
+from tests.drills.yard import Yard, has_done, said
 from tests.entries.labour import Batched, Safe, Task, of_version
 from tests.outside import rest, wait_until
 from tests.processes import eventually
@@ -41,7 +42,7 @@ def test_a_worker_that_is_told_to_stop_under_load_burns_no_try(yard):
         yard.put(mixed(next(numbers), 300))
         worker, other = yard.worker(), yard.worker()
         before = yard.count()
-        wait_until(lambda before=before: yard.count() > before + 20, 60)
+        wait_until(partial(has_done, yard, before + 21), 60)
         rest(yard.dice.uniform(0, 0.3))
         at, began = time.time(), time.monotonic()
         os.kill(worker.pid, signal.SIGTERM)

@@ -68,7 +68,7 @@ class Yard:
 
     def id_of(self, process: Process) -> int:
         """Return the number under which a process works now."""
-        return max(row.id for row in self.rows(WorkerRow) if row.pid == process.pid)
+        return max(int(row.id) for row in self.rows(WorkerRow) if row.pid == process.pid)
 
     def rows(self, model: Any = JobRow) -> list[Any]:
         """All rows of a table."""
@@ -84,10 +84,10 @@ class Yard:
         worker = self.id_of(process)
         return [row for row in self.rows() if row.worker_id == worker]
 
-    def count(self, statement: sa.Select[tuple[int]] | None = None) -> int:
+    def count(self, statement: sa.Select[int] | None = None) -> int:
         """How many effects there are; or what else is counted."""
         with self.store.reading() as session:
-            return session.execute(_done if statement is None else statement).scalar_one()
+            return int(session.execute(_done if statement is None else statement).scalar_one())
 
     def waiting(self) -> int:
         """How many jobs are in the queue, held ones among them."""
@@ -134,3 +134,8 @@ def seconds_until(condition: Callable[[], object], limit: float = 60) -> float:
     began = time.monotonic()
     eventually(condition, limit)
     return time.monotonic() - began
+
+
+def has_done(yard: Yard, number: int) -> bool:
+    """Say whether so many effects are there."""
+    return yard.count() >= number

@@ -139,7 +139,8 @@ def _hesitant(job: Task, run: Run) -> Snooze | None:
 
     if not run.database.write(look):
         return Snooze(0, "not at once")
-    return _plain(job, run)
+    _plain(job, run)
+    return None
 
 
 def _deadly(_job: Task, _run: Run) -> None:

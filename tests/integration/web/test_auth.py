@@ -2,6 +2,7 @@
 
 import json
 from datetime import timedelta
+from typing import Any
 
 import argon2
 import pytest
@@ -25,7 +26,7 @@ def reset_address(app):
 
     def make(user):
         with app.app_context():
-            person = auth.datastore.find_user(id=user.id)
+            person: Any = auth.datastore.find_user(id=user.id)
             assert isinstance(person, User)
             return f"/reset/{reset_token(person, app.config['SECRET_KEY'])}"
 
