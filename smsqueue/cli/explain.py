@@ -46,12 +46,13 @@ def explain_command(wanted: str, as_json: bool) -> None:
 
 
 def _answer(session: Session, wanted: str) -> Answer | None:
-    kinds = build_registry().entries.keys()
-    found = explain.explain(session, wanted, kinds)
+    registry = build_registry()
+    kinds, limit_of = registry.entries.keys(), registry.group_limit
+    found = explain.explain(session, wanted, kinds, limit_of)
     if found is not None:
         return found
     try:
         uuid = UUID(wanted)
     except ValueError:
         return None
-    return explaining.explain(session, uuid, kinds)
+    return explaining.explain(session, uuid, kinds, limit_of)

@@ -12,6 +12,7 @@ from smsqueue.domain.jobs import CheckRowsJob, SendBulkSmsJob, SendSingleSmsJob
 from smsqueue.models import Campaign, Recipient, State, Status
 from smsqueue.queue.dispatch import jobs
 from smsqueue.queue.explain import Answer, Reason, Scene, given_up, reasons, when
+from smsqueue.queue.groups import Limit
 from smsqueue.queue.models import FailedJob
 
 recipients = table_of(Recipient)
@@ -22,13 +23,16 @@ SHOWN = 5
 MOST_JOBS = 1000
 
 
-def explain(session: Session, uuid: UUID, kinds: Collection[str]) -> Answer | None:
-    """Say why a campaign does not move; None when there is no such campaign. `kinds` have a handler."""
+def explain(session: Session, uuid: UUID, kinds: Collection[str], limit_of: Limit | None = None) -> Answer | None:
+    """Say why a campaign does not move; None when there is no such campaign.
+
+    `kinds` have a handler; `limit_of` is the registry's limit of groups.
+    """
     campaign = session.scalars(sa.select(Campaign).where(Campaign.uuid == uuid)).first()
     if campaign is None:
         return None
     carried = _jobs(session, campaign)
-    scene = Scene.look(session)
+    scene = Scene.look(session, limit_of)
     if campaign.status == Status.DRAFT:
         found = [*_draft(campaign), *_carried(scene, carried, kinds)]
     elif campaign.finished_at:
@@ -47,7 +51,7 @@ def _jobs(session: Session, campaign: Campaign) -> Sequence[Any]:
     """Find the jobs of a campaign; their ids are in payloads only, so this reads through the waiting jobs once."""
     mine = sa.or_(*(_is_of(jobs.c.payload, campaign, ending) for ending in ",}"))
     statement = sa.select(jobs).where(jobs.c.kind.in_(KINDS), mine)
-    held_first = (jobs.c.reserved_at.is_(None), jobs.c.priority, jobs.c.available_at, jobs.c.id)
+    held_first = (jobs.c.worker_id.is_(None), jobs.c.priority, jobs.c.available_at, jobs.c.id)
     return session.execute(statement.order_by(*held_first).limit(MOST_JOBS)).all()
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from smsqueue.queue import control
 from smsqueue.queue.control import Control, Controls
 from smsqueue.queue.dispatch import SECOND, clock_us, jobs
+from smsqueue.queue.groups import Limit
 from smsqueue.queue.models import FailedJob
 from smsqueue.queue.workers import workers
 
@@ -50,13 +51,15 @@ class Scene:
     controls: Controls
     crew: Sequence[Any]
     """The workers whose lease holds."""
+    limit_of: Limit | None
+    """How many jobs of a group may be held at once."""
 
     @classmethod
-    def look(cls, session: Session) -> "Scene":
+    def look(cls, session: Session, limit_of: Limit | None = None) -> "Scene":
         """Look around."""
         now = clock_us(session)
         alive = sa.select(workers).where(workers.c.state == "running", workers.c.expires_at >= now)
-        return cls(session, now, control.read(session), session.execute(alive.order_by(workers.c.id)).all())
+        return cls(session, now, control.read(session), session.execute(alive.order_by(workers.c.id)).all(), limit_of)
 
     def serving(self, queue: str) -> list[Any]:
         """Return the workers that listen on `queue`."""
@@ -72,17 +75,17 @@ class Scene:
         return span((self.now - moment) / SECOND)
 
 
-def explain(session: Session, wanted: str, kinds: Collection[str]) -> Answer | None:
+def explain(session: Session, wanted: str, kinds: Collection[str], limit_of: Limit | None = None) -> Answer | None:
     """Say why a job (by number or uuid) does not move; None when nothing is known of it.
 
-    `kinds` are those that a handler is registered for.
+    `kinds` are those that a handler is registered for, `limit_of` is the registry's limit of groups.
     """
     job = _find(session, wanted)
     if job is not None:
         tries = f", tried {job.attempts} times" if job.attempts > 1 else ""
         return Answer(
             f"Job {job.id} ({job.kind}) of queue {job.queue}{tries}",
-            tuple(reasons(Scene.look(session), job, kinds)),
+            tuple(reasons(Scene.look(session, limit_of), job, kinds)),
         )
     failed = _find_failed(session, wanted)
     if failed is None:
@@ -98,7 +101,7 @@ def reasons(scene: Scene, job: Any, kinds: Collection[str]) -> list[Reason]:
     if job.worker_id is not None:
         return list(_held(scene, job))
     found = [*_unknown(job, kinds), *_not_due(scene, job), *_stopped(scene, job.queue), *_served(scene, job.queue)]
-    return found or [_in_line(scene, job)]
+    return found or [*_crowded(scene, job)] or [_in_line(scene, job)]
 
 
 def given_up(failed: FailedJob) -> Reason:
@@ -206,20 +209,26 @@ def _served(scene: Scene, queue: str) -> Iterator[Reason]:
         yield Reason(sentence, command=f"kill -CONT {pids}")
 
 
+def _crowded(scene: Scene, job: Any) -> Iterator[Reason]:
+    """Say that as many jobs of its group are held as may be."""
+    limit = scene.limit_of(job.queue, job.group_key) if scene.limit_of else 0
+    places = (jobs.c.queue == job.queue, jobs.c.group_key == job.group_key, jobs.c.group_slot.isnot(None))
+    if limit and scene.session.execute(sa.select(sa.func.count()).where(*places)).scalar_one() >= limit:
+        yield Reason(f"Its group {job.group_key} has {_many(limit, 'job')} in workers' hands, as many as it may")
+
+
 def _in_line(scene: Scene, job: Any) -> Reason:
     """Say what goes first; nothing of it is counted further than `COUNTED`."""
     crew = scene.serving(job.queue)
-    urgent, older = (
-        _count(scene, *_ahead(scene, job, jobs.c.priority < job.priority)),
-        _count(scene, *_older(scene, job)),
-    )
+    urgent = _count(scene, *_ready(scene, job.queue), jobs.c.priority < job.priority)
+    older = _count(scene, *_lane(scene, job), _is_older(job))
     earlier = [(name, _count(scene, *_ready(scene, name))) for name in _queues_before(crew, job.queue)]
-    parts = [(urgent, "more urgent"), (older, "older")]
-    ahead = [f"{_many(number)} {what} jobs" for number, what in parts if number]
-    ahead += [f"{_many(number)} jobs of queue {name}" for name, number in earlier if number]
-    many = f"{len(crew)} worker{'s' if len(crew) > 1 else ''}"
+    ahead = [_many(urgent, "more urgent job")] if urgent else []
+    ahead += [_many(older, "older job") + (f" of its group {job.group_key}" if job.group_key else "")] if older else []
+    ahead += [f"{_many(number, 'job')} of queue {name}" for name, number in earlier if number]
+    many = _many(len(crew), "worker")
     if ahead:
-        sentence = f"Waits behind {' and '.join(ahead)}: {many}, {_first_in_line(scene, job.queue)}"
+        sentence = f"Waits behind {' and '.join(ahead)}: {many}{_oldest(scene, job) if older else ''}"
         return Reason(sentence, when(job.available_at), command=START)
     return Reason(f"Next in line: {many}, {_busy(scene, crew)}", when(job.available_at))
 
@@ -228,14 +237,14 @@ def _ready(scene: Scene, queue: str) -> tuple[sa.ColumnElement[bool], ...]:
     return jobs.c.queue == queue, jobs.c.reserved_at.is_(None), jobs.c.available_at <= scene.now
 
 
-def _ahead(scene: Scene, job: Any, *more: sa.ColumnElement[bool]) -> tuple[sa.ColumnElement[bool], ...]:
-    return (*_ready(scene, job.queue), *more)
+def _lane(scene: Scene, job: Any) -> tuple[sa.ColumnElement[bool], ...]:
+    """Among these jobs only age decides."""
+    return (*_ready(scene, job.queue), jobs.c.priority == job.priority, jobs.c.group_key == job.group_key)
 
 
-def _older(scene: Scene, job: Any) -> tuple[sa.ColumnElement[bool], ...]:
+def _is_older(job: Any) -> sa.ColumnElement[bool]:
     same_time = sa.and_(jobs.c.available_at == job.available_at, jobs.c.id < job.id)
-    is_older = sa.or_(jobs.c.available_at < job.available_at, same_time)
-    return _ahead(scene, job, jobs.c.priority == job.priority, is_older)
+    return sa.or_(jobs.c.available_at < job.available_at, same_time)
 
 
 def _count(scene: Scene, *conditions: sa.ColumnElement[bool]) -> int:
@@ -243,8 +252,9 @@ def _count(scene: Scene, *conditions: sa.ColumnElement[bool]) -> int:
     return scene.session.execute(sa.select(sa.func.count()).select_from(some)).scalar_one()
 
 
-def _many(number: int) -> str:
-    return f"{number:,}" if number <= COUNTED else f"more than {COUNTED:,}"
+def _many(number: int, thing: str) -> str:
+    counted = f"{number:,}" if number <= COUNTED else f"more than {COUNTED:,}"
+    return f"{counted} {thing}{'' if number == 1 else 's'}"
 
 
 def _queues_before(crew: Sequence[Any], queue: str) -> list[str]:
@@ -254,11 +264,10 @@ def _queues_before(crew: Sequence[Any], queue: str) -> list[str]:
     return [name for name in before[0] if all(name in others for others in before)]
 
 
-def _first_in_line(scene: Scene, queue: str) -> str:
-    order = (jobs.c.priority, jobs.c.available_at, jobs.c.id)
-    first = scene.session.execute(sa.select(jobs.c.available_at).where(*_ready(scene, queue)).order_by(*order).limit(1))
-    oldest = first.scalar()
-    return f"the first in line has waited for {scene.ago(oldest)}" if oldest else "which take them now"
+def _oldest(scene: Scene, job: Any) -> str:
+    oldest = sa.select(jobs.c.available_at).where(*_lane(scene, job)).order_by(jobs.c.available_at).limit(1)
+    since = scene.session.execute(oldest).scalar()
+    return f", the oldest has waited for {scene.ago(since)}" if since else ""
 
 
 def _busy(scene: Scene, crew: Sequence[Any]) -> str:
@@ -266,4 +275,4 @@ def _busy(scene: Scene, crew: Sequence[Any]) -> str:
     row = scene.session.execute(held.where(jobs.c.worker_id.in_([worker.id for worker in crew]))).one()
     if not row[0]:
         return "and none is busy: it starts at the next look"
-    return f"busy with {row[0]:,} job{'s' if row[0] > 1 else ''}, the longest for {scene.ago(row[1])}"
+    return f"busy with {_many(row[0], 'job')}, the longest for {scene.ago(row[1])}"

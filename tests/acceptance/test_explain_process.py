@@ -65,7 +65,7 @@ def test_job_waits_for_a_worker_then_runs_then_is_gone(scene):
         scene.says(job_id, "Held by worker ", f"pid {process.child.pid})", "it runs, or is about to")
         waiting = [scene.add("note") for _ in range(3)]
         scene.says(waiting[0], "Next in line: 1 worker, busy with 1 job, the longest for ")
-        scene.says(waiting[2], "Waits behind 2 older jobs: 1 worker, the first in line has waited for ")
+        scene.says(waiting[2], "Waits behind 2 older jobs: 1 worker, the oldest has waited for ")
         later = scene.add("note", delay=3600)
         scene.says(later, "Not to be run until ", ", for 60 min")
         scene.say_the_word()

@@ -1,8 +1,10 @@
 """The life of jobs under any order of events: a model of it, and the engine beside it, on each database."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -22,10 +24,12 @@ from smsqueue.queue import failed, testing, workers
 from smsqueue.queue.claim import Claim, LeaseLost
 from smsqueue.queue.clearing import clear
 from smsqueue.queue.dispatch import clock_us, enqueue
+from smsqueue.queue.groups import Groups
 from smsqueue.queue.models import FailedJob, JobRow, WorkerRow
 from smsqueue.queue.registry import Registry
 from smsqueue.queue.stops import Stops
 from tests.integration.queue.kit import Bench, Note
+from tests.integration.queue.turns import Turns
 
 STOPS = Stops()
 TICK = 1000
@@ -33,6 +37,9 @@ TICK = 1000
 LEASE_TICKS = 2.5
 LUCK = st.integers(0, 999)
 DELAYS = st.sampled_from([0, 0, 0, 1, 2])
+GROUPS = st.sampled_from(["", "", "x", "y"])
+LIMITS = {"x": 2}
+"""How many jobs of a group may be held at once; the others: any number."""
 KEYS = st.sampled_from([None, "a", "b"])
 
 
@@ -47,6 +54,7 @@ class Expected:
     worker: int = 0
     key: str | None = None
     is_key_for_waiting: bool = False
+    group: str = ""
     is_failed: bool = False
 
 
@@ -61,6 +69,7 @@ class Life(RuleBasedStateMachine):
         self.jobs: dict[str, Expected] = {}
         self.held: list[list[Claim]] = []
         self.crew: list[int] = []
+        self.groups: dict[int, Groups] = {}
         self.beats: dict[int, int] = {}
         """When each worker that is taken for alive has last beaten."""
         self.registry = Registry()
@@ -72,21 +81,22 @@ class Life(RuleBasedStateMachine):
         for model in (JobRow, FailedJob, WorkerRow):
             self.bench.execute(sa.delete(model))
         for priority in (0, 1, 1):
-            self.put(priority, 0, None, False)
+            self.put(priority, 0, None, False, "")
         self.hire()
 
     @precondition(lambda self: len(self.jobs) < 7)
-    @rule(priority=st.integers(-1, 2), delay=DELAYS, key=KEYS, waiting=st.booleans())
-    def put(self, priority: int, delay: int, key: str | None, waiting: bool) -> None:
+    @rule(priority=st.integers(-1, 2), delay=DELAYS, key=KEYS, waiting=st.booleans(), group=GROUPS)
+    def put(self, priority: int, delay: int, key: str | None, waiting: bool, group: str) -> None:
         holder = self._holder(key)
-        options = {"priority": priority, "delay": delay * TICK, "unique": key, "unique_waiting": waiting}
+        unique = {"unique": key, "unique_waiting": waiting}
+        options: dict[str, Any] = {"priority": priority, "delay": delay * TICK, "group": group, **unique}
         job = Note(number=len(self.jobs))
         job_id = self.store.write(lambda session: enqueue(session, job, **options))
         (row,) = [row for row in self.bench.rows() if row.id == job_id]
         assert (row.uuid == holder) if holder else (row.uuid not in self.jobs)
         if not holder:
             is_for_waiting = waiting and key is not None
-            self.jobs[row.uuid] = Expected(self.now + delay, key=key, is_key_for_waiting=is_for_waiting)
+            self.jobs[row.uuid] = Expected(self.now + delay, key=key, is_key_for_waiting=is_for_waiting, group=group)
 
     @precondition(lambda self: len(self.beats) < 3)
     @rule()
@@ -98,12 +108,16 @@ class Life(RuleBasedStateMachine):
     @rule(luck=LUCK, limit=st.integers(1, 4), ceiling=st.sampled_from([None, None, None, 0, 1]))
     def take(self, luck: int, limit: int, ceiling: int | None) -> None:
         worker = self._worker(luck)
-        promised = self._in_turn(ceiling)[:limit]
-        if promised and self._comes_alone(promised[0]):
-            promised = promised[:1]
-        promised = [row for row in promised if row is promised[0] or not self._comes_alone(row)]
-        taken = self.store.write(lambda s: claims.claim(s, worker, "default", limit, ceiling=ceiling))
-        assert [each.uuid for each in taken] == [row.uuid for row in promised]
+        waiting = self._due(ceiling)
+        groups = self.groups.setdefault(worker, Groups(lambda _queue, group: LIMITS.get(group, 0)))
+
+        def claim(session: Session) -> list[Claim]:
+            levels = claims.priorities(session, "default", ceiling=ceiling)
+            return claims.claim_of(session, worker, "default", limit, levels, groups=groups)
+
+        taken = self.store.write(claim)
+        in_hand = Counter(known.group for known in self._in_hand())
+        Turns(LIMITS, in_hand, self._comes_alone).check([each.uuid for each in taken], waiting, limit)
         self.held += [taken] * bool(taken)
         for each in taken:
             known = self.jobs[each.uuid]
@@ -127,7 +141,11 @@ class Life(RuleBasedStateMachine):
     @precondition(lambda self: self.held)
     @rule(luck=LUCK, delay=DELAYS, ending=st.sampled_from(["snoozed", "stumbled", "timed out", "failed"]))
     def end_each(self, luck: int, delay: int, ending: str) -> None:
-        options = {"delay_seconds": delay * TICK, "spent": ending != "snoozed", "exceptions": int(ending == "stumbled")}
+        options: dict[str, Any] = {
+            "delay_seconds": delay * TICK,
+            "spent": ending != "snoozed",
+            "exceptions": int(ending == "stumbled"),
+        }
         fail = partial(failed.fail, registry=self.registry, reason="reason", traceback="trace")
         for each in self._claims(luck):
             act = partial(fail, held=each) if ending == "failed" else partial(claims.release, held=each, **options)
@@ -168,7 +186,7 @@ class Life(RuleBasedStateMachine):
                     self.store.write(retry)
             else:
                 self.store.write(retry)
-                self.jobs[row.uuid] = Expected(self.now, key=known.key)
+                self.jobs[row.uuid] = Expected(self.now, key=known.key, group=known.group)
 
     @precondition(lambda self: len(self._queued()) > 5)
     @rule(reserved=st.booleans())
@@ -223,6 +241,12 @@ class Life(RuleBasedStateMachine):
             assert row.attempts >= 0
 
     @invariant()
+    def limits_hold(self) -> None:
+        slots = [row.group_slot for row in self.bench.rows() if row.group_key in LIMITS and row.reserved_at is not None]
+        assert len(slots) == len(set(slots))
+        assert set(slots) <= set(range(LIMITS["x"]))
+
+    @invariant()
     def keys_are_unique(self) -> None:
         keys = [known.key for known in self._queued().values() if known.key]
         assert len(keys) == len(set(keys))
@@ -233,8 +257,8 @@ class Life(RuleBasedStateMachine):
     def _holder(self, key: str | None) -> str | None:
         return next((uuid for uuid, known in self._queued().items() if key and known.key == key), None)
 
-    def _in_turn(self, ceiling: int | None) -> list[JobRow]:
-        """What could be claimed, in the order that is promised."""
+    def _due(self, ceiling: int | None) -> list[JobRow]:
+        """What could be claimed, the most urgent first, then the oldest."""
         known = self._queued()
         due = [row for row in self.bench.rows() if known[row.uuid].token is None and known[row.uuid].due <= self.now]
         due = [row for row in due if ceiling is None or row.priority <= ceiling]

@@ -8,8 +8,9 @@ import sqlalchemy as sa
 
 from smsqueue.queue import claim as claims
 from smsqueue.queue import control, explain, failed, workers
-from smsqueue.queue.dispatch import SECOND, enqueue_many
+from smsqueue.queue.dispatch import SECOND, enqueue, enqueue_many
 from smsqueue.queue.explain import Answer, Reason
+from smsqueue.queue.groups import Groups
 from smsqueue.queue.job import Job
 from smsqueue.queue.models import ControlRow, WorkerRow
 from tests.integration.queue.kit import Later, Note
@@ -28,7 +29,7 @@ def ask(bench):
 
     def ask(wanted) -> Answer:
         with bench.store.reading() as session:
-            answer = explain.explain(session, str(wanted), bench.registry.entries)
+            answer = explain.explain(session, str(wanted), bench.registry.entries, bench.registry.group_limit)
         assert answer is not None
         return answer
 
@@ -168,7 +169,9 @@ def test_job_behind_others(bench, why, working):
     bench.put(Note(), priority=-5)
     (job_id,) = bench.put(Note())
     reason = why(job_id)
-    assert reason.sentence.startswith("Waits behind 1 more urgent jobs and 2 older jobs: 1 worker, the first in line")
+    assert reason.sentence.startswith(
+        "Waits behind 1 more urgent job and 2 older jobs: 1 worker, the oldest has waited for 10 s"
+    )
     assert reason.command == "flask sms work --daemon"
 
 
@@ -183,9 +186,32 @@ def test_job_behind_a_queue_that_goes_first(bench, why):
     bench.store.write(lambda s: workers.register(s, ["default", "later"], 60))
     bench.put(Note(), Note(), Note())
     (job_id,) = bench.put(Later())
-    assert why(job_id).sentence.startswith("Waits behind 3 jobs of queue default: 1 worker, the first in line")
+    assert why(job_id).sentence.startswith("Waits behind 3 jobs of queue default: 1 worker")
     bench.store.write(lambda s: workers.register(s, ["later"], 60))
     assert why(job_id).sentence.startswith("Next in line: 2 workers")
+
+
+def test_job_behind_others_of_its_group(bench, why, working):
+    put_in_group(bench, "red", 2)
+    put_in_group(bench, "blue", 5)
+    (job_id,) = put_in_group(bench, "red", 1)
+    assert why(job_id).sentence.startswith("Waits behind 2 older jobs of its group red: 1 worker, the oldest has ")
+
+
+def test_job_whose_group_has_as_many_as_it_may(bench, why, working):
+    bench.registry.group_limit = lambda _queue, group: 1 if group == "red" else 0
+    limited = Groups(bench.registry.group_limit)
+    first, second = put_in_group(bench, "red", 2)
+    bench.store.write(lambda s: claims.claim_of(s, working, "default", 1, [0], groups=limited))
+    assert why(second).sentence == "Its group red has 1 job in workers' hands, as many as it may"
+    assert why(first).sentence.startswith("Held by worker ")
+    (other,) = put_in_group(bench, "blue", 1)
+    assert why(other).sentence.startswith("Next in line")
+
+
+def put_in_group(bench, group, many):
+    """Queue so many jobs of a group."""
+    return [bench.store.write(lambda s: enqueue(s, Note(), group=group)) for _ in range(many)]
 
 
 def test_job_that_is_next(bench, why, working):
