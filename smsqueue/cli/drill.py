@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import sys
 
 import click
@@ -14,6 +13,7 @@ from smsqueue.config import Settings
 from smsqueue.queue import control
 from smsqueue.queue.drill_run import Drill, Outcome, Plan
 from smsqueue.queue.hands import BATCH
+from smsqueue.queue.stops import Stops
 
 LEASE, POLL = 3.0, 0.5
 COMMAND = (sys.executable, "-m", "smsqueue", "sms", "work", "--daemon", "--force", f"--sleep={POLL}")
@@ -49,13 +49,10 @@ def drill_command(kills: bool, jobs: int, workers: int, seconds: float) -> None:
     """
     if read(control.read).pause_of("drill"):
         raise click.ClickException("All queues are paused, the drill's too: `flask sms resume all` first.")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    stops = Stops()
+    stops.install()  # a flag, and no exception in the middle of a statement
     plan = Plan(COMMAND, _environment(settings()), LEASE, POLL, jobs // 2, workers, seconds, kills)
-    drill = Drill(database(), plan, click.echo)
-    try:
-        outcome = drill.run()
-    except KeyboardInterrupt:
-        raise click.ClickException("The drill was broken off; nothing of it is left.") from None
+    outcome = Drill(database(), plan, click.echo, stops).run()
     _show(outcome)
     if not outcome.result["ok"]:
         raise click.exceptions.Exit(1)

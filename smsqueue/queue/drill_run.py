@@ -23,6 +23,7 @@ from smsqueue.queue import drill
 from smsqueue.queue.dispatch import clock_us, enqueue_many, jobs
 from smsqueue.queue.drill import Books
 from smsqueue.queue.hands import BATCH
+from smsqueue.queue.stops import Stops
 from smsqueue.queue.workers import steady, workers
 
 LOOK_SECONDS = 1.0
@@ -38,6 +39,13 @@ SHORTEST, LONGEST = 0.005, 0.5
 
 class CannotDrill(SmsQueueError):
     """The drill's workers did not start, or did not get to work."""
+
+
+class BrokenOff(SmsQueueError):
+    """Somebody stopped the drill in the middle."""
+
+    def __init__(self) -> None:
+        super().__init__("The drill was broken off; nothing of it is left.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,13 +179,13 @@ class Crew:
 class Drill:
     """One drill, from its first job to its last row; `say` is told what happens."""
 
-    def __init__(self, database: Database, plan: Plan, say: Callable[[str], None]) -> None:
-        self.database, self.plan, self._say = database, plan, say
+    def __init__(self, database: Database, plan: Plan, say: Callable[[str], None], stops: Stops) -> None:
+        self.database, self.plan, self._say, self._stops = database, plan, say, stops
         self.name = secrets.token_hex(4)
         self.outcome = Outcome(plan)
 
     def run(self) -> Outcome:
-        """Do it; whatever happens, nothing of it stays behind."""
+        """Do it; whatever happens, nothing of it stays behind. Raises CannotDrill, or BrokenOff at a wish to stop."""
         with self._crew() as crew:
             made = drill.make_jobs(self.name, self.plan.each, self.plan.job_seconds)
             self.database.write(lambda session: enqueue_many(session, made))
@@ -210,7 +218,7 @@ class Drill:
     def _kill_some(self, crew: Crew) -> None:
         ends, alone = steady() + self.plan.seconds, False
         while self.plan.kills and steady() < ends and self._left():
-            time.sleep(random.uniform(0.2, 0.7))  # noqa: S311 - any moment will do
+            self._rest(random.uniform(0.2, 0.7))  # noqa: S311 - any moment will do
             victims = [(row.id, row.pid) for row in self._alive() if self._held_by(row.id)]
             if victims:
                 self._kill(crew, *random.choice(victims), alone=alone)  # noqa: S311
@@ -238,7 +246,11 @@ class Drill:
             if steady() > deadline:
                 raise CannotDrill(f"the drill's workers {failure} within {seconds:.0f} s: {crew.last_words()}")
             self.outcome.foreign = max(self.outcome.foreign, self._read(self._foreign))
-            time.sleep(TICK_SECONDS)
+            self._rest(TICK_SECONDS)
+
+    def _rest(self, seconds: float) -> None:
+        if self._stops.wait(seconds):
+            raise BrokenOff
 
     def _read(self, use_case: Callable[[Session], Any]) -> Any:
         with self.database.reading() as session:
