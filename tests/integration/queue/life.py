@@ -169,8 +169,8 @@ class Life(RuleBasedStateMachine):
     @rule(luck=LUCK)
     def hand_back_all_but_these(self, luck: int) -> None:
         worker, done = self._worker(luck), self._claims(luck)
-        kept = {each.uuid for each in done}
-        theirs = [uuid for uuid, known in self.jobs.items() if known.worker == worker and uuid not in kept]
+        kept, ids = {each.id for each in done}, {row.uuid: row.id for row in self.bench.rows()}
+        theirs = [uuid for uuid, known in self._queued().items() if known.worker == worker and ids[uuid] not in kept]
         assert self.store.write(lambda s: claims.hand_back_all(s, worker, but=done)) == len(theirs)
         for uuid in theirs:
             self._free(uuid, unspent=1)
