@@ -26,12 +26,13 @@ from smsqueue.domain.jobs import QUEUES
 from smsqueue.observe.redaction import escape, scrub
 from smsqueue.queue import top
 from smsqueue.queue.dispatch import SECOND
+from smsqueue.queue.history import Pace
 from smsqueue.queue.monitor import QueueLine, WorkerLine
-from smsqueue.queue.top import MINUTES, Pace, Picture
+from smsqueue.queue.top import MINUTES, Picture
 
 BARS = " ▁▂▃▄▅▆▇█"
 SHOWN_WORKERS = 20
-NO_PACE = Pace((0,) * MINUTES, 0, 0, 0)
+NO_PACE = Pace("", 0, 0, 0, 0.0, 0.0, 0.0, (0,) * MINUTES)
 Rows = Sequence[Sequence[object]]
 Section = tuple[Sequence[str], Rows, str]
 """Heads, rows, and what is said when there are none."""
@@ -163,7 +164,7 @@ def _queue(line: QueueLine, pace: Pace) -> Sequence[object]:
         pace.failed,
         round(pace.wait_seconds, 3),
         round(pace.run_seconds, 3),
-        _bars(pace.done),
+        _bars(pace.done_by_minute),
         line.pause and line.pause.words(),
     )
 

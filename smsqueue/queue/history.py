@@ -1,6 +1,6 @@
 """What became of jobs, by the minute: kept by workers as they go, so that nobody has to count big tables later."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any
@@ -142,12 +142,22 @@ class Pace:
     done_by_minute: tuple[int, ...]
     """Oldest first; the last is this minute, so far."""
 
+    @property
+    def last(self) -> int:
+        """How many were done in the last full minute."""
+        return self.done_by_minute[-2]
+
 
 def paces(session: Session, minutes: int = 60) -> list[Pace]:
     """Sum up the last `minutes` by queue, of those that had anything to do."""
     last = clock_us(session) // MINUTE
+    return sum_up(recent(session, minutes), last, minutes)
+
+
+def sum_up(found: Iterable[Stat], last: int, minutes: int) -> list[Pace]:
+    """Sum up by queue what workers have written down; `last` is the minute that is not over yet."""
     by_queue: dict[str, list[Stat]] = {}
-    for stat in recent(session, minutes):
+    for stat in found:
         by_queue.setdefault(stat.queue, []).append(stat)
     return [_pace(queue, found, last, minutes) for queue, found in sorted(by_queue.items())]
 

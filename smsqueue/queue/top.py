@@ -1,7 +1,6 @@
 """What goes on at this moment: queues with their pace, workers, and the jobs in their hands. No table is counted."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -9,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from smsqueue.queue import history, monitor
 from smsqueue.queue.dispatch import SECOND, clock_us, jobs
-from smsqueue.queue.history import MINUTE, Stat
+from smsqueue.queue.history import Pace
 from smsqueue.queue.monitor import QueueStatus
 
 LIMIT = 1000
@@ -31,21 +30,6 @@ class Running:
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
-    """How one queue fared: jobs done in each of the last minutes, and of all these minutes how many and how long."""
-
-    done: tuple[int, ...]
-    failed: int
-    wait_seconds: float
-    run_seconds: float
-
-    @property
-    def last(self) -> int:
-        """How many were done in the last full minute."""
-        return self.done[-2]
-
-
-@dataclass(frozen=True, slots=True)
 class Picture:
     """All of it at one moment."""
 
@@ -59,29 +43,8 @@ class Picture:
 def look(session: Session, queues: Sequence[str]) -> Picture:
     """Look at the queues named and any other with jobs, at workers and running jobs."""
     now = clock_us(session)
-    paces = measure(history.recent(session, MINUTES), now // MINUTE)
+    paces = {pace.queue: pace for pace in history.paces(session, MINUTES)}
     return Picture(now, monitor.status(session, queues, limit=LIMIT), paces, _running(session, now))
-
-
-def measure(stats: Iterable[Stat], minute: int) -> dict[str, Pace]:
-    """Add up by queue what workers have written down; `minute` is the one that is not over yet."""
-    of_queue: dict[str, list[Stat]] = defaultdict(list)
-    for stat in stats:
-        of_queue[stat.queue].append(stat)
-    return {queue: _pace(found, minute) for queue, found in of_queue.items()}
-
-
-def _pace(stats: list[Stat], minute: int) -> Pace:
-    done: dict[int, int] = defaultdict(int)
-    for stat in stats:
-        done[stat.minute] += stat.done
-    runs = max(1, sum(stat.done + stat.failed + stat.released for stat in stats)) * SECOND
-    return Pace(
-        tuple(done[minute - ago] for ago in reversed(range(MINUTES))),
-        sum(stat.failed for stat in stats),
-        sum(stat.wait_us for stat in stats) / runs,
-        sum(stat.run_us for stat in stats) / runs,
-    )
 
 
 def _running(session: Session, now: int) -> list[Running]:

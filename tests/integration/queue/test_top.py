@@ -2,7 +2,7 @@
 
 import pytest
 
-from smsqueue.queue import top
+from smsqueue.queue import history, top
 from smsqueue.queue.history import Stat
 from tests.integration.queue.kit import Later, Note
 
@@ -53,7 +53,7 @@ def test_what_workers_did_is_shown_by_queue(bench, look):
     bench.put(Note(), Note(), Later())
     bench.work()
     paces = look().paces
-    assert {queue: sum(pace.done) for queue, pace in paces.items()} == {"default": 2, "later": 1}
+    assert {queue: sum(pace.done_by_minute) for queue, pace in paces.items()} == {"default": 2, "later": 1}
     assert all(pace.run_seconds < 10 and pace.failed == 0 for pace in paces.values())
 
 
@@ -64,11 +64,11 @@ def test_pace_adds_up_kinds_and_minutes():
         stat(99, done=1),
         stat(100, done=7, queue="later"),
     ]
-    paces = top.measure(stats, 100)
+    paces = {pace.queue: pace for pace in history.sum_up(stats, 100, top.MINUTES)}
     default = paces["default"]
-    assert default.done[-3:] == (3, 6, 0)
-    assert len(default.done) == top.MINUTES
+    assert default.done_by_minute[-3:] == (3, 6, 0)
+    assert len(default.done_by_minute) == top.MINUTES
     assert (default.last, default.failed) == (6, 1)
     assert default.wait_seconds == pytest.approx(10 / 11)
     assert default.run_seconds == pytest.approx(8 / 11)
-    assert (paces["later"].last, paces["later"].done[-1]) == (0, 7)
+    assert (paces["later"].last, paces["later"].done_by_minute[-1]) == (0, 7)
