@@ -93,7 +93,6 @@ def _none_of(choice: Choice) -> str:
 
 
 def _facts(row: FailedJob) -> dict[str, Any]:
-    last = row.exception.strip().rpartition("\n")[2]
     return {
         "id": row.id,
         "uuid": row.uuid,
@@ -102,7 +101,7 @@ def _facts(row: FailedJob) -> dict[str, Any]:
         "error": row.error,
         "attempts": row.attempts,
         "failed_at": row.failed_at,
-        "reason": last[:200],
+        "reason": row.reason,
         "exception": row.exception,
     }
 

@@ -75,10 +75,7 @@ def _show(status: QueueStatus, chosen: list[str], headline: str) -> None:
 
 
 def _queue_cells(line: QueueLine) -> list[object]:
-    numbers = [
-        line.said(name) if name in line.inexact else getattr(line, name)
-        for name in ("waiting", "delayed", "reserved", "failed")
-    ]
+    numbers = [line.shown(name) for name in ("waiting", "delayed", "reserved", "failed")]
     wait = line.oldest_wait_seconds and round(line.oldest_wait_seconds, 1)
     return [line.name, *numbers, wait, line.pause and line.pause.words()]
 

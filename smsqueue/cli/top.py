@@ -9,7 +9,6 @@ import time
 import tty
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 
 import click
 from flask.cli import with_appcontext
@@ -25,7 +24,7 @@ from smsqueue.db import first_line
 from smsqueue.domain.jobs import QUEUES
 from smsqueue.observe.redaction import escape, scrub
 from smsqueue.queue import top
-from smsqueue.queue.dispatch import SECOND
+from smsqueue.queue.dispatch import when
 from smsqueue.queue.history import Pace
 from smsqueue.queue.monitor import QueueLine, WorkerLine
 from smsqueue.queue.top import MINUTES, Picture
@@ -130,7 +129,7 @@ def _table(heads: Sequence[str], rows: Rows) -> Table:
 
 
 def _headline(picture: Picture) -> str:
-    status, at = picture.status, datetime.fromtimestamp(picture.moment / SECOND, UTC)
+    status, at = picture.status, when(picture.moment)
     advice = f" (try: {status.advice})" if status.advice else ""
     return f"{at:%H:%M:%S} UTC  {status.headline}{advice}"
 
@@ -158,7 +157,7 @@ def _sections(picture: Picture) -> tuple[Section, ...]:
 def _queue(line: QueueLine, pace: Pace) -> Sequence[object]:
     return (
         line.name,
-        *(_number(line, name) for name in ("waiting", "delayed", "reserved")),
+        *(line.shown(name) for name in ("waiting", "delayed", "reserved")),
         None if line.oldest_wait_seconds is None else round(line.oldest_wait_seconds, 1),
         pace.last,
         pace.failed,
@@ -167,10 +166,6 @@ def _queue(line: QueueLine, pace: Pace) -> Sequence[object]:
         _bars(pace.done_by_minute),
         line.pause and line.pause.words(),
     )
-
-
-def _number(line: QueueLine, name: str) -> object:
-    return line.said(name) if name in line.inexact else getattr(line, name)
 
 
 def _bars(numbers: Sequence[int]) -> str:

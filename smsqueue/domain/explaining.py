@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 from smsqueue.db import table_of
 from smsqueue.domain.jobs import CheckRowsJob, SendBulkSmsJob, SendSingleSmsJob
 from smsqueue.models import Campaign, Recipient, State, Status
-from smsqueue.queue.dispatch import jobs
-from smsqueue.queue.explain import Answer, Reason, Scene, given_up, reasons, when
+from smsqueue.queue.dispatch import jobs, when
+from smsqueue.queue.explain import Answer, Reason, Scene, given_up, reasons
 from smsqueue.queue.groups import Limit
 from smsqueue.queue.models import FailedJob
 

@@ -7,6 +7,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from smsqueue.queue.claim import MOST_URGENT
+from smsqueue.queue.dialects import MYSQL_NAMES
 from smsqueue.queue.dispatch import jobs
 from smsqueue.queue.models import FailedJob
 
@@ -58,7 +60,7 @@ def measure(session: Session, queues: Sequence[str], now: int, limit: int = ENOU
 def count_all(session: Session, depths: dict[str, Depth], now: int) -> None:
     """Put exact numbers in place of those that only say "at least", by reading the whole index."""
     # MySQL's index holds the held ones, too; to look at each row whether it is one would cost ten times as much.
-    has_held = session.get_bind().dialect.name in ("mysql", "mariadb")
+    has_held = session.get_bind().dialect.name in MYSQL_NAMES
     due = sa.func.sum(sa.case((jobs.c.available_at <= now, 1), else_=0))
     counts = sa.select(jobs.c.queue, due.label("due"), sa.func.count().label("all")).group_by(jobs.c.queue)
     for row in session.execute(counts if has_held else counts.where(_is_free)):
@@ -84,7 +86,7 @@ def _queues(session: Session) -> Iterator[str]:
 
 def _lanes(session: Session, queue: str) -> Iterator[dict[str, Any]]:
     """Go from one lane of a queue to the next, in the same way."""
-    place: dict[str, Any] = {"queue": queue, "priority": -(2**15) - 1, "group": ""}
+    place: dict[str, Any] = {"queue": queue, "priority": MOST_URGENT - 1, "group": ""}
     while True:
         row = session.execute(_next_group, place).first() or session.execute(_next_priority, place).first()
         if row is None:

@@ -1,6 +1,7 @@
 """Putting jobs into the queue, in the caller's transaction."""
 
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import islice
 from typing import Any
@@ -12,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from smsqueue.bulk import insert_many
 from smsqueue.db import table_of
-from smsqueue.queue.dialects import now_us
+from smsqueue.queue.dialects import MYSQL_NAMES, now_us
 from smsqueue.queue.job import Job
 from smsqueue.queue.models import JobRow
 
@@ -48,6 +49,11 @@ _insert_payloads = sa.insert(jobs).from_select(list(_made), sa.select(*_made.val
 def clock_us(session: Session) -> int:
     """Read the database's clock."""
     return session.execute(sa.select(now_us())).scalar_one()
+
+
+def when(moment_us: int) -> datetime:
+    """Make a time of the engine's microseconds."""
+    return datetime.fromtimestamp(moment_us / SECOND, UTC)
 
 
 def enqueue(
@@ -133,7 +139,7 @@ def _checked(key: str) -> str:
 def _insert(database: str, is_due: bool, *, is_unique: bool = False) -> sa.Insert:
     """Build the statement that puts in one job; on PostgreSQL it tells listeners, too, if the job can run at once."""
     times = {"created_at": now_us(), "available_at": now_us() + sa.bindparam("delay_us", type_=sa.BigInteger)}
-    if database in ("mysql", "mariadb"):
+    if database in MYSQL_NAMES:
         theirs = mysql.insert(jobs).values(times)
         return theirs.on_duplicate_key_update(id=sa.func.last_insert_id(jobs.c.id)) if is_unique else theirs
     ours: Any = (postgresql.insert if database == "postgresql" else sqlite.insert)(jobs).values(times)

@@ -17,13 +17,12 @@ from smsqueue.db import Database, first_line
 from smsqueue.queue import control
 from smsqueue.queue.depths import failures, measure
 from smsqueue.queue.dispatch import SECOND, clock_us, jobs
-from smsqueue.queue.workers import workers
+from smsqueue.queue.workers import is_running, workers
 
 Level = Literal["ok", "warning", "error"]
 HEARD_SECONDS = 2.0
 SKEW_SECONDS, WRONG_SECONDS = 2.0, 60.0
 PROBES = 5
-_running = workers.c.state == "running"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +93,7 @@ def _hears(engine: sa.Engine, seconds: float) -> float | None:
 
 def wakeups(database: Database) -> Finding:
     """No worker listens in vain."""
-    deaf = sa.select(workers.c.id).where(_running, workers.c.wakeup == "degraded").order_by(workers.c.id)
+    deaf = sa.select(workers.c.id).where(is_running, workers.c.wakeup == "degraded").order_by(workers.c.id)
     with database.reading() as session:
         ids = list(session.scalars(deaf))
     if not ids:
@@ -106,7 +105,7 @@ def wakeups(database: Database) -> Finding:
 def leases(database: Database, seconds: float) -> Finding:
     """All workers run with the lease that the settings name."""
     lease = workers.c.expires_at - workers.c.heartbeat_at
-    other = sa.select(workers.c.id).where(_running, sa.func.abs(lease - round(seconds * SECOND)) > SECOND)
+    other = sa.select(workers.c.id).where(is_running, sa.func.abs(lease - round(seconds * SECOND)) > SECOND)
     with database.reading() as session:
         ids = list(session.scalars(other.order_by(workers.c.id)))
     if not ids:
@@ -122,7 +121,7 @@ def leases(database: Database, seconds: float) -> Finding:
 def silent(database: Database) -> Finding:
     """No worker counts as running beyond its lease."""
     with database.reading() as session:
-        late = sa.select(workers.c.id).where(_running, workers.c.expires_at < clock_us(session))
+        late = sa.select(workers.c.id).where(is_running, workers.c.expires_at < clock_us(session))
         ids = list(session.scalars(late.order_by(workers.c.id)))
     if not ids:
         return Finding("silent workers", "ok", "none")
@@ -132,7 +131,7 @@ def silent(database: Database) -> Finding:
 
 def orphans(database: Database) -> Finding:
     """No job is held by a worker that does not run."""
-    alive = sa.exists().where(workers.c.id == jobs.c.worker_id, _running)
+    alive = sa.exists().where(workers.c.id == jobs.c.worker_id, is_running)
     lost = sa.select(jobs.c.id).where(jobs.c.worker_id.isnot(None), ~alive).order_by(jobs.c.id).limit(1000)
     with database.reading() as session:
         ids = list(session.scalars(lost))
@@ -147,7 +146,7 @@ def service(database: Database) -> Finding:
     with database.reading() as session:
         now, wishes = clock_us(session), control.read(session)
         depths = measure(session, [], now)
-        crew = session.scalars(sa.select(workers.c.queues).where(_running, workers.c.expires_at >= now))
+        crew = session.scalars(sa.select(workers.c.queues).where(is_running, workers.c.expires_at >= now))
         served = {name for queues in crew for name in queues.split(",")}
     stopped = sorted(name for name, depth in depths.items() if depth.waiting and name not in served)
     if stopped:

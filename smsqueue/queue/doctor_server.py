@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from smsqueue.db import Base, Database
 from smsqueue.queue.dialects import can_skip_locked
 from smsqueue.queue.doctor import Check, Finding
-from smsqueue.queue.workers import workers
+from smsqueue.queue.workers import is_running, workers
 
 OLD_SECONDS = 300
 CROWDED = 0.8
@@ -133,7 +133,7 @@ def connections(database: Database) -> Finding | None:
         "postgresql": ("SHOW max_connections", "SELECT count(*) FROM pg_stat_activity WHERE client_port IS NOT NULL"),
         "mysql": ("SELECT @@max_connections", "SELECT count(*) FROM information_schema.processlist"),
     }[_name(database)]
-    needed = sa.select(sa.func.coalesce(sa.func.sum(workers.c.threads + BESIDE), 0)).where(workers.c.state == "running")
+    needed = sa.select(sa.func.coalesce(sa.func.sum(workers.c.threads + BESIDE), 0)).where(is_running)
     with database.reading() as session:
         limit, taken = (int(session.execute(sa.text(ask)).scalar_one()) for ask in (most, used))
         need = int(session.execute(needed).scalar_one())

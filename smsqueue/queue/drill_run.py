@@ -24,7 +24,7 @@ from smsqueue.queue.dispatch import clock_us, enqueue_many, jobs
 from smsqueue.queue.drill import Books
 from smsqueue.queue.hands import BATCH
 from smsqueue.queue.stops import Stops
-from smsqueue.queue.workers import steady, workers
+from smsqueue.queue.workers import is_running, steady, workers
 
 LOOK_SECONDS = 1.0
 """How often a worker looks for dead ones, at most."""
@@ -258,7 +258,7 @@ class Drill:
 
     def _alive(self) -> Sequence[Any]:
         def look(session: Session) -> Sequence[Any]:
-            mine = (workers.c.queues == self._queue, workers.c.state == "running")
+            mine = (workers.c.queues == self._queue, is_running)
             return session.execute(
                 sa.select(workers.c.id, workers.c.pid).where(*mine, workers.c.expires_at > clock_us(session))
             ).all()

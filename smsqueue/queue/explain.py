@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -10,14 +10,14 @@ from sqlalchemy.orm import Session
 
 from smsqueue.queue import control
 from smsqueue.queue.control import Control, Controls
-from smsqueue.queue.dispatch import SECOND, clock_us, jobs
+from smsqueue.queue.dispatch import SECOND, clock_us, jobs, when
+from smsqueue.queue.failed import is_named
 from smsqueue.queue.groups import Limit
 from smsqueue.queue.models import FailedJob
-from smsqueue.queue.workers import workers
+from smsqueue.queue.workers import is_running, workers
 
 COUNTED = 10_000
 """Who has more jobs in front of it learns only that it is more."""
-LARGEST = 2**63 - 1
 START = "flask sms work --daemon"
 LATE = 3
 """A worker beats at least three times in a lease: a third of it without a sign of life is worth a word."""
@@ -58,7 +58,7 @@ class Scene:
     def look(cls, session: Session, limit_of: Limit | None = None) -> "Scene":
         """Look around."""
         now = clock_us(session)
-        alive = sa.select(workers).where(workers.c.state == "running", workers.c.expires_at >= now)
+        alive = sa.select(workers).where(is_running, workers.c.expires_at >= now)
         return cls(session, now, control.read(session), session.execute(alive.order_by(workers.c.id)).all(), limit_of)
 
     def serving(self, queue: str) -> list[Any]:
@@ -106,14 +106,8 @@ def reasons(scene: Scene, job: Any, kinds: Collection[str]) -> list[Reason]:
 
 def given_up(failed: FailedJob) -> Reason:
     """Say that a job was given up, and why."""
-    last = failed.exception.strip().rpartition("\n")[2][:200]
-    sentence = f"Given up at {failed.failed_at:%Y-%m-%d %H:%M:%S}: {last}"
+    sentence = f"Given up at {failed.failed_at:%Y-%m-%d %H:%M:%S}: {failed.reason}"
     return Reason(sentence, since=failed.failed_at, command=f"flask sms retry-failed {failed.uuid}")
-
-
-def when(moment: int) -> datetime:
-    """Make a time of the engine's microseconds."""
-    return datetime.fromtimestamp(moment / SECOND, UTC)
 
 
 def span(seconds: float) -> str:
@@ -125,17 +119,11 @@ def span(seconds: float) -> str:
 
 
 def _find(session: Session, wanted: str) -> Any:
-    return session.execute(sa.select(jobs).where(_is(jobs.c.id, jobs.c.uuid, wanted))).first()
+    return session.execute(sa.select(jobs).where(is_named(jobs.c.id, jobs.c.uuid, wanted))).first()
 
 
 def _find_failed(session: Session, wanted: str) -> FailedJob | None:
-    return session.scalars(sa.select(FailedJob).where(_is(FailedJob.id, FailedJob.uuid, wanted))).first()
-
-
-def _is(number: Any, uuid: Any, wanted: str) -> sa.ColumnElement[bool]:
-    is_number = wanted.isascii() and wanted.isdecimal()
-    found: sa.ColumnElement[bool] = number == min(int(wanted), LARGEST) if is_number else uuid == wanted.lower()
-    return found
+    return session.scalars(sa.select(FailedJob).where(is_named(FailedJob.id, FailedJob.uuid, wanted))).first()
 
 
 def _held(scene: Scene, job: Any) -> Iterator[Reason]:

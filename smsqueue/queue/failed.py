@@ -124,13 +124,17 @@ def chosen_ids(session: Session, choice: Choice = ALL) -> list[int]:
 
 def find(session: Session, wanted: str | int) -> FailedJob:
     """Return a failed job by number or uuid, and keep it so until the transaction ends. Raises NoSuchFailedJob."""
-    wanted = str(wanted)
-    column: Any = FailedJob.id if wanted.isdecimal() else FailedJob.uuid
-    key: Any = min(int(wanted), NO_ID) if wanted.isdecimal() else wanted.lower()
-    row = session.scalars(sa.select(FailedJob).where(column == key).with_for_update()).first()
+    named = is_named(FailedJob.id, FailedJob.uuid, str(wanted))
+    row = session.scalars(sa.select(FailedJob).where(named).with_for_update()).first()
     if row is None:
-        raise NoSuchFailedJob(wanted)
+        raise NoSuchFailedJob(str(wanted))
     return row
+
+
+def is_named(number: Any, uuid: Any, wanted: str) -> sa.ColumnElement[bool]:
+    """Say that a job is the one that somebody typed the number or the uuid of."""
+    found: sa.ColumnElement[bool] = number == min(int(wanted), NO_ID) if wanted.isdecimal() else uuid == wanted.lower()
+    return found
 
 
 def retry(session: Session, registry: Registry, wanted: str | int) -> int:

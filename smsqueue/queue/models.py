@@ -93,6 +93,11 @@ class FailedJob(Base):
     """What it must have to itself again when it is retried; a key given up at the claim is not kept."""
     group_key: Mapped[str] = mapped_column(exact_text(60), server_default="")
 
+    @property
+    def reason(self) -> str:
+        """The last line of the traceback: what went wrong."""
+        return self.exception.strip().rpartition("\n")[2][:200]
+
 
 class WorkerRow(Base):
     """A worker process: it lives while `expires_at` lies ahead, and so does its hold on jobs."""

@@ -12,9 +12,9 @@ from smsqueue.queue import control, history
 from smsqueue.queue.control import Control, Controls
 from smsqueue.queue.depths import ENOUGH, Depth, failures, measure
 from smsqueue.queue.dialects import now_us
-from smsqueue.queue.dispatch import SECOND, clock_us
+from smsqueue.queue.dispatch import SECOND, clock_us, when
 from smsqueue.queue.history import MINUTE, Sample
-from smsqueue.queue.workers import workers
+from smsqueue.queue.workers import is_running, workers
 
 SLOW_SECONDS = 300
 SHOWN_SECONDS = 24 * 3600
@@ -68,6 +68,10 @@ class QueueLine:
             return number
         at = None if name == "failed" else self.counted_at
         return f"{number} at {at:%H:%M}" if at else f"{number}+"
+
+    def shown(self, name: str) -> object:
+        """Return one of the numbers for a table: as it is, or in words where it is not exact."""
+        return self.said(name) if name in self.inexact else getattr(self, name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +142,7 @@ def hindrance(session: Session, queue: str, wishes: Controls | None = None) -> H
         return Hindrance("maintenance", wish_of(wishes.maintenance))
     if pause := wishes.pause_of(queue):
         return Hindrance("paused", wish_of(pause))
-    alive = sa.select(workers.c.queues).where(workers.c.state == "running", workers.c.expires_at > now_us())
+    alive = sa.select(workers.c.queues).where(is_running, workers.c.expires_at > now_us())
     served = {name for queues in session.scalars(alive) for name in queues.split(",")}
     return None if queue in served else Hindrance("nobody")
 
@@ -164,7 +168,7 @@ def _counts(depth: Depth, sample: Sample | None, now: int) -> dict[str, Any]:
         **{name: max(getattr(depth, name), sampled.get(name, 0)) for name in ("waiting", "delayed", "reserved")},
         "oldest_wait_seconds": None if depth.oldest is None else max(0.0, (now - depth.oldest) / SECOND),
         "inexact": depth.inexact,
-        "counted_at": _time(sample.minute * MINUTE) if sample and sampled else None,
+        "counted_at": when(sample.minute * MINUTE) if sample and sampled else None,
     }
 
 
@@ -175,8 +179,8 @@ def _failed(number: int, is_cut: bool, inexact: tuple[str, ...]) -> dict[str, An
 def crew(session: Session) -> list[WorkerLine]:
     """Return the workers, running ones first, and those that ended in the last day."""
     now = clock_us(session)
-    recent = sa.or_(workers.c.state == "running", workers.c.heartbeat_at > now - SHOWN_SECONDS * SECOND)
-    running_first = sa.case((workers.c.state == "running", 0), else_=1)
+    recent = sa.or_(is_running, workers.c.heartbeat_at > now - SHOWN_SECONDS * SECOND)
+    running_first = sa.case((is_running, 0), else_=1)
     rows = session.execute(
         sa.select(workers).where(recent).order_by(running_first, workers.c.id.desc()).limit(SHOWN_WORKERS)
     )
@@ -191,7 +195,7 @@ def _worker_line(row: Any, now: int) -> WorkerLine:
         queues=row.queues,
         state="lost" if row.state == "running" and row.expires_at < now else row.state,
         stop_reason=row.stop_reason,
-        started_at=_time(row.started_at),
+        started_at=when(row.started_at),
         heartbeat_age_seconds=max(0.0, (now - row.heartbeat_at) / SECOND),
         jobs_done=row.jobs_done,
         is_paused=row.is_paused,
@@ -236,12 +240,8 @@ def _unserved(queue: str, running: list[WorkerLine]) -> tuple[str, str] | None:
 
 def wish_of(found: Control) -> Wish:
     """Return a wish in the words of the status."""
-    until = None if found.until is None else _time(found.until)
-    return Wish(found.queue, _time(found.since), until, found.author, found.reason)
-
-
-def _time(moment_us: int) -> datetime:
-    return datetime.fromtimestamp(moment_us / SECOND, UTC)
+    until = None if found.until is None else when(found.until)
+    return Wish(found.queue, when(found.since), until, found.author, found.reason)
 
 
 def _clock(moment: datetime) -> str:

@@ -16,9 +16,11 @@ from smsqueue.queue.dispatch import SECOND, jobs
 from smsqueue.queue.models import WorkerRow
 
 workers = table_of(WorkerRow)
-_is_running = sa.exists().where(workers.c.id == jobs.c.worker_id, workers.c.state == "running")
-_expired = sa.select(workers.c.id).where(workers.c.state == "running", workers.c.expires_at < now_us())
-_holders_without_lease = sa.select(jobs.c.worker_id).distinct().where(jobs.c.worker_id.isnot(None), ~_is_running)
+is_running = workers.c.state == "running"
+"""Nobody has said otherwise; its lease may have run out."""
+_is_held = sa.exists().where(workers.c.id == jobs.c.worker_id, is_running)
+_expired = sa.select(workers.c.id).where(is_running, workers.c.expires_at < now_us())
+_holders_without_lease = sa.select(jobs.c.worker_id).distinct().where(jobs.c.worker_id.isnot(None), ~_is_held)
 # A clock that goes on while the process is stopped (and the machine asleep, where the system has such a clock).
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
@@ -51,7 +53,7 @@ def beat(session: Session, worker_id: int, lease_seconds: float, jobs_done: int 
     """
     statement = (
         sa.update(workers)
-        .where(workers.c.id == worker_id, workers.c.state == "running")
+        .where(workers.c.id == worker_id, is_running)
         .values(
             heartbeat_at=now_us(), expires_at=now_us() + round(lease_seconds * SECOND), jobs_done=jobs_done, **words
         )
@@ -63,7 +65,7 @@ def sign_off(session: Session, worker_id: int, reason: str, jobs_done: int) -> N
     """Write down that this worker stopped, and why; what it still held is free at once."""
     session.execute(
         sa.update(workers)
-        .where(workers.c.id == worker_id, workers.c.state == "running")
+        .where(workers.c.id == worker_id, is_running)
         .values(state="stopped", stop_reason=reason[:60], jobs_done=jobs_done, expires_at=now_us())
     )
     free_jobs_of(session, [worker_id])
@@ -83,6 +85,6 @@ def bury_expired(session: Session) -> list[int]:
 
 def bury(session: Session, worker_ids: Sequence[int], reason: str) -> int:
     """Declare these workers lost and free their jobs; return how many jobs that were."""
-    lost = sa.update(workers).where(workers.c.id.in_(worker_ids), workers.c.state == "running")
+    lost = sa.update(workers).where(workers.c.id.in_(worker_ids), is_running)
     session.execute(lost.values(state="lost", stop_reason=reason[:60]))
     return free_jobs_of(session, worker_ids)
