@@ -142,15 +142,15 @@ def restart(*, wait: bool, timeout: float, reason: str, author: str) -> None:
 
     Exit codes: 0 asked (--wait: all are back), 1 not asked (--wait: some are not back), 2 wrong options.
     """
+    leaving = {line.id: line for line in _running()} if wait else {}  # who goes at once is reported, too
     stamp = write(lambda session: control.request_restart(session, reason=reason, author=author))
     click.echo("Workers start anew when they have finished what they have in hand.")
-    if wait and not _wait_for_return(stamp, time.monotonic() + timeout):
+    if wait and not _wait_for_return(leaving, stamp, time.monotonic() + timeout):
         raise click.exceptions.Exit(1)
 
 
-def _wait_for_return(stamp: int, deadline: float) -> bool:
+def _wait_for_return(leaving: dict[int, WorkerLine], stamp: int, deadline: float) -> bool:
     """Report each worker that leaves and each that comes, until as many have come as have left."""
-    leaving = {line.id: line for line in _running() if not _is_new(line, stamp)}
     come: dict[int, WorkerLine] = {}
     wanted = len(leaving)
     while leaving or len(come) < wanted:
