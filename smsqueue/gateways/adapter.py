@@ -17,6 +17,7 @@ class HttpAdapter(ABC):
 
     name: str
     table: Table
+    traits: Traits
 
     def __init__(self, settings: Settings) -> None:
         self.connect_seconds = settings.connect_timeout_seconds
@@ -24,11 +25,6 @@ class HttpAdapter(ABC):
         self.caller = HttpCaller(
             concurrency=settings.concurrency, connect_seconds=self.connect_seconds, read_seconds=self.read_seconds
         )
-
-    @property
-    @abstractmethod
-    def traits(self) -> Traits:
-        """What it can and cannot do."""
 
     @abstractmethod
     def request(self, outgoing: Outgoing) -> Request | Rejected:

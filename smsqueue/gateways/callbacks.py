@@ -10,6 +10,8 @@ from urllib.parse import parse_qsl, urlsplit
 from smsqueue.config import Settings
 from smsqueue.gateways.base import Callback, Verdict
 
+INBOUND = "inbound"
+"""What stands in place of a reference where texts come in."""
 TOKEN_LENGTH = 32
 LARGEST_BODY = 64 * 1024
 FIELDS = 200

@@ -20,6 +20,7 @@ from smsqueue.gateways.base import Deferred, Outcome, Rejected, Unknown
 from smsqueue.gateways.connections import TimedAdapter
 
 LARGEST_ANSWER = 64 * 1024
+FORM = "application/x-www-form-urlencoded"
 LONGEST_WAIT = 3600.0
 # Only these prove that nothing was sent; NewConnectionError includes NameResolutionError.
 NOT_SENT = (NewConnectionError, ConnectTimeoutError, SSLCertVerificationError)
@@ -95,12 +96,17 @@ class HttpCaller:
             response.close()
 
 
+def json_value(body: bytes | str) -> Any:
+    """Read JSON; None when it is none."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
 def json_object(body: bytes | str) -> dict[str, Any]:
     """Read a JSON object; empty when it is none."""
-    try:
-        values = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
+    values = json_value(body)
     return values if isinstance(values, dict) else {}
 
 

@@ -41,7 +41,7 @@ class SimulatedGateway(HttpAdapter):
         super().__init__(settings)
         self._url = f"{settings.simulated_url}/messages"
         self._secret = settings.callback_secret
-        self._traits = Traits(
+        self.traits = Traits(
             is_idempotent=settings.simulated_idempotent,
             look_up="our reference" if settings.simulated_lookup else "none",
             trusts_not_found=settings.simulated_lookup,
@@ -52,11 +52,6 @@ class SimulatedGateway(HttpAdapter):
             has_inbound=True,
             is_fake=True,
         )
-
-    @property
-    def traits(self) -> Traits:
-        """What the simulator can do, as far as its own settings were told to us too."""
-        return self._traits
 
     def request(self, outgoing: Outgoing) -> Request:
         """Write the one request of a text."""

@@ -8,9 +8,7 @@ from smsqueue.declaration.parts import Listener
 from smsqueue.gateways.adapter import basic
 from smsqueue.gateways.base import Callback, Verdict
 from smsqueue.gateways.callbacks import Address, form_of, query_of, same, verdict
-from smsqueue.gateways.declared.reading import loads
-
-INBOUND = "inbound"
+from smsqueue.gateways.http import json_object
 
 
 def verify(listener: Listener, callback: Callback, address: Address) -> Verdict:
@@ -37,5 +35,4 @@ def values_of(callback: Callback) -> dict[str, Any]:
         return dict(query_of(callback))
     if "form" in callback.headers.get("content-type", ""):
         return dict(form_of(callback))
-    found = loads(callback.body)
-    return found if isinstance(found, dict) else {}
+    return json_object(callback.body)

@@ -1,12 +1,11 @@
 """Look at an answer or a callback as the declaration says."""
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from smsqueue.declaration.parts import Condition, Conditions, Where
-from smsqueue.gateways.http import LONGEST_WAIT, Answer, retry_after, tidy
+from smsqueue.gateways.http import LONGEST_WAIT, Answer, json_value, retry_after, tidy
 
 SEARCHED = 4096
 
@@ -17,7 +16,7 @@ class Seen:
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
         self._text = answer.body[:SEARCHED].decode("utf-8", "replace")
-        self._json = loads(answer.body)
+        self._json = json_value(answer.body)
 
     def fits(self, conditions: Conditions) -> bool:
         """Say whether one of these holds."""
@@ -56,14 +55,6 @@ class Seen:
             return False
         words = written(value)[:SEARCHED]
         return condition.contains in words and (not condition.pattern or bool(re.search(condition.pattern, words)))
-
-
-def loads(body: bytes) -> Any:
-    """Read JSON; None when it is none."""
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        return None
 
 
 def at(value: Any, path: str) -> Any:

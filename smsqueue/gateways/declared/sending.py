@@ -25,7 +25,7 @@ from smsqueue.gateways.base import (
     Unknown,
     Verdict,
 )
-from smsqueue.gateways.callbacks import Address, from_iso, from_unix, plus
+from smsqueue.gateways.callbacks import INBOUND, Address, from_iso, from_unix, plus
 from smsqueue.gateways.declared import hearing
 from smsqueue.gateways.declared.reading import Seen, word_at
 from smsqueue.gateways.declared.writing import fill, values_of, write
@@ -45,7 +45,7 @@ class DeclaredGateway(HttpAdapter):
         self._secrets = {f"secret.{name}": value for name, value in settings.http_gateway_secrets.items()}
         self._address = Address.of(settings, self.name)
         declared = self.declaration
-        self._traits = Traits(
+        self.traits = Traits(
             is_idempotent=bool(declared.request.idempotency_header),
             look_up="our reference" if declared.look_up else "none",
             trusts_not_found=bool(declared.look_up and declared.look_up.not_found),
@@ -57,11 +57,6 @@ class DeclaredGateway(HttpAdapter):
             has_inbound=declared.inbound is not None,
             answer_status=declared.report.answer_status if declared.report else 204,
         )
-
-    @property
-    def traits(self) -> Traits:
-        """What the declaration says that it can do."""
-        return self._traits
 
     def request(self, outgoing: Outgoing) -> Request | Rejected:
         """Write the one request of a text."""
@@ -112,7 +107,7 @@ class DeclaredGateway(HttpAdapter):
     def verify(self, callback: Callback) -> Verdict:
         """Check a callback as declared."""
         declared = self.declaration
-        listener = declared.inbound if callback.reference == hearing.INBOUND else declared.report
+        listener = declared.inbound if callback.reference == INBOUND else declared.report
         if listener is None or self._address is None:
             return Verdict.UNSIGNED
         filled = replace(listener, user=fill(listener.user, self._secrets), secret=fill(listener.secret, self._secrets))
@@ -121,7 +116,7 @@ class DeclaredGateway(HttpAdapter):
     def reports(self, callback: Callback) -> list[Report]:
         """Read the one report of a callback."""
         listener = self.declaration.report
-        if listener is None or callback.reference == hearing.INBOUND:
+        if listener is None or callback.reference == INBOUND:
             return []
         values = hearing.values_of(callback)
         word = word_at(values, listener.paths, "status")
@@ -133,7 +128,7 @@ class DeclaredGateway(HttpAdapter):
     def inbound(self, callback: Callback) -> Inbound | None:
         """Read the text that came in."""
         listener = self.declaration.inbound
-        if listener is None or callback.reference != hearing.INBOUND:
+        if listener is None or callback.reference != INBOUND:
             return None
         values = hearing.values_of(callback)
         words = {name: word_at(values, listener.paths, name) for name in listener.paths}

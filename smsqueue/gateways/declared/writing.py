@@ -9,10 +9,10 @@ from smsqueue.declaration.parts import Call
 from smsqueue.declaration.sections import PLACEHOLDER
 from smsqueue.gateways.adapter import basic
 from smsqueue.gateways.base import Outgoing, Rejected
-from smsqueue.gateways.http import Request
+from smsqueue.gateways.http import FORM, Request
 
 TYPES = {
-    "form": "application/x-www-form-urlencoded",
+    "form": FORM,
     "json": "application/json",
     "text": "text/plain; charset=UTF-8",
 }

@@ -6,14 +6,13 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from smsqueue.config import Settings
 from smsqueue.gateways.adapter import HttpAdapter
 from smsqueue.gateways.base import Callback, Inbound, Outcome, Outgoing, Report, Sent, Traits, Verdict
-from smsqueue.gateways.callbacks import Address, from_unix, plus, query_of
+from smsqueue.gateways.callbacks import INBOUND, Address, from_unix, plus, query_of
 from smsqueue.gateways.http import Answer, Request, by_status, tidy
 from smsqueue.gateways.kannel import codes
 from smsqueue.gateways.tables import Table
 
 MASK = "31"  # 8 comes at once, and turns unknown into sent
 ASKED = "?type=%d&at=%T&why=%A"
-INBOUND = "inbound"
 HEADERS = {
     "user": "X-Kannel-Username",
     "pass": "X-Kannel-Password",
@@ -43,18 +42,13 @@ class KannelGateway(HttpAdapter):
             self._fixed["smsc"] = settings.kannel_smsc
         self._address = Address.of(settings, self.name)
         self._callers = tuple(ip_network(each, strict=False) for each in settings.kannel_callback_addresses)
-        self._traits = Traits(
+        self.traits = Traits(
             safe_5xx=f'503 with "{codes.QUEUE_FULL}"',
             max_per_second=settings.kannel_max_per_second,
             has_reports=self._address is not None,
             has_inbound=self._address is not None,
             answer_status=200,  # it takes a 204 for a failure
         )
-
-    @property
-    def traits(self) -> Traits:
-        """What smsbox can and cannot do."""
-        return self._traits
 
     def request(self, outgoing: Outgoing) -> Request:
         """Write the one request of a text; by POST, number, text and password stay out of the address."""

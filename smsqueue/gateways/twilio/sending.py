@@ -24,7 +24,7 @@ from smsqueue.gateways.base import (
     Verdict,
 )
 from smsqueue.gateways.callbacks import Address
-from smsqueue.gateways.http import Answer, Request, by_status, retry_after
+from smsqueue.gateways.http import FORM, Answer, Request, by_status, retry_after
 from smsqueue.gateways.tables import Table
 from smsqueue.gateways.twilio import callbacks, codes
 
@@ -34,7 +34,6 @@ LOOKED_AT = 20  # messages of a look-up, as many as fit in what we read
 BEFORE, AFTER = timedelta(seconds=5), timedelta(seconds=120)
 REPEAT_REPORTS = "#rc=5&rp=all"  # for Twilio, not part of the address: a report that we cannot take comes again
 SID = re.compile(r"[SM]M[0-9a-f]{32}")
-FORM = "application/x-www-form-urlencoded"
 
 
 class TwilioGateway(HttpAdapter):
@@ -59,7 +58,7 @@ class TwilioGateway(HttpAdapter):
             if value
         }
         self._address = Address.of(settings, self.name)
-        self._traits = Traits(
+        self.traits = Traits(
             look_up="number, time and text (weak)",
             trusts_not_found=settings.twilio_trust_empty_lookup,
             fetch="the gateway's reference",
@@ -68,11 +67,6 @@ class TwilioGateway(HttpAdapter):
             has_reports=True,
             has_inbound=True,
         )
-
-    @property
-    def traits(self) -> Traits:
-        """What Twilio can and cannot do."""
-        return self._traits
 
     def request(self, outgoing: Outgoing) -> Request | Rejected:
         """Write the one request of a text."""

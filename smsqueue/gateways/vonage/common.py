@@ -5,6 +5,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
+from smsqueue.config import Settings
+from smsqueue.gateways.adapter import basic
 from smsqueue.gateways.base import NotFound, Outgoing, Rejected, Sent, Unknown
 from smsqueue.gateways.http import Answer, HttpCaller, Request
 from smsqueue.gateways.tables import Meaning
@@ -13,6 +15,11 @@ API = "https://api.nexmo.com"
 LONGEST_TEXT = 3200
 SHORTEST_LIFE, LONGEST_LIFE = 20, 604_800
 BEFORE, AFTER = timedelta(seconds=5), timedelta(seconds=120)
+
+
+def authorization(settings: Settings) -> str:
+    """Sign in with key and secret."""
+    return basic(settings.vonage_api_key, settings.vonage_api_secret)
 
 
 def digits(number: str) -> str:
@@ -44,16 +51,24 @@ def told(meaning: Meaning | None) -> dict[str, Any]:
 class Search:
     """Finds an attempt by our reference in the paid Reports API."""
 
-    def __init__(self, caller: HttpCaller, base: str, api_key: str, authorization: str) -> None:
+    def __init__(self, caller: HttpCaller, settings: Settings) -> None:
         self._caller = caller
-        self._url = f"{base}/v2/reports/records"
-        self._key = api_key
-        self._headers = {"Authorization": authorization}
+        self._url = f"{settings.vonage_base_url or API}/v2/reports/records"
+        self._key = settings.vonage_api_key
+        self._headers = {"Authorization": authorization(settings)}
+        self._is_paid = settings.vonage_reports_lookup
+
+    @property
+    def trait(self) -> str:
+        """Say by what an attempt is found again."""
+        return "our reference (paid Reports API)" if self._is_paid else "none"
 
     def find(
         self, product: str, id_name: str, outgoing: Outgoing, since: datetime, bound: Collection[str]
     ) -> Sent | NotFound | Unknown:
-        """Take what was sent to this number at that time, and of it the one with our reference."""
+        """Take what was sent to this number at that time, and of it the one with our reference; Unknown if unpaid."""
+        if not self._is_paid:
+            return Unknown("VONAGE_REPORTS_LOOKUP is off.")
         query = {
             "account_id": self._key,
             "product": product,

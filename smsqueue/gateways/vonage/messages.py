@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from smsqueue.config import Settings
-from smsqueue.gateways.adapter import HttpAdapter, basic, is_reference
+from smsqueue.gateways.adapter import HttpAdapter, is_reference
 from smsqueue.gateways.base import (
     Callback,
     Inbound,
@@ -38,27 +38,19 @@ class VonageMessagesGateway(HttpAdapter):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self.table = Table(self.name, codes.MESSAGES)
-        authorization = basic(settings.vonage_api_key, settings.vonage_api_secret)
-        base = settings.vonage_base_url or common.API
-        self._url = f"{base}/v1/messages"
-        self._headers = {"Authorization": authorization, "Content-Type": "application/json"}
+        self._url = f"{settings.vonage_base_url or common.API}/v1/messages"
+        self._headers = {"Authorization": common.authorization(settings), "Content-Type": "application/json"}
         self._sender = common.digits(settings.vonage_from)
         self._secret, self._key = settings.vonage_signature_secret, settings.vonage_api_key
-        self._search = common.Search(self.caller, base, self._key, authorization)
-        self._is_paid = settings.vonage_reports_lookup
-        self._traits = Traits(
-            look_up="our reference (paid Reports API)" if self._is_paid else "none",
+        self._search = common.Search(self.caller, settings)
+        self.traits = Traits(
+            look_up=self._search.trait,
             tells_wait="Retry-After",
             max_per_second=settings.vonage_max_per_second,
             has_reports=True,
             has_inbound=True,
             unsigned_status=503,  # some come unsigned and are repeated, signed, after a 503 only
         )
-
-    @property
-    def traits(self) -> Traits:
-        """What the Messages API can and cannot do."""
-        return self._traits
 
     def request(self, outgoing: Outgoing) -> Request | Rejected:
         """Write the one request of a text."""
@@ -94,8 +86,6 @@ class VonageMessagesGateway(HttpAdapter):
 
     def look_up(self, outgoing: Outgoing, since: datetime, *, bound: Collection[str] = ()) -> Sent | NotFound | Unknown:
         """Search by our reference, where the account pays for that."""
-        if not self._is_paid:
-            return Unknown("VONAGE_REPORTS_LOOKUP is off.")
         return self._search.find("MESSAGES", "message_id", outgoing, since, bound)
 
     def verify(self, callback: Callback) -> Verdict:

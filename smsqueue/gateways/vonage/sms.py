@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from smsqueue.config import Settings
-from smsqueue.gateways.adapter import HttpAdapter, basic, is_reference
+from smsqueue.gateways.adapter import HttpAdapter, is_reference
 from smsqueue.gateways.base import (
     Callback,
     Inbound,
@@ -21,11 +21,10 @@ from smsqueue.gateways.base import (
     Verdict,
 )
 from smsqueue.gateways.callbacks import from_iso, plus
-from smsqueue.gateways.http import Answer, Request, by_status, tidy
+from smsqueue.gateways.http import FORM, Answer, Request, by_status, tidy
 from smsqueue.gateways.tables import Table
 from smsqueue.gateways.vonage import codes, common, signing
 
-FORM = "application/x-www-form-urlencoded"
 STRANGE = Unknown("The gateway's answer does not tell whether it took the message.")
 
 
@@ -37,26 +36,17 @@ class VonageSmsGateway(HttpAdapter):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self.table = Table(self.name, codes.SMS)
-        authorization = basic(settings.vonage_api_key, settings.vonage_api_secret)
         self._url = f"{settings.vonage_base_url or 'https://rest.nexmo.com'}/sms/json"
-        self._headers = {"Authorization": authorization, "Content-Type": FORM}
+        self._headers = {"Authorization": common.authorization(settings), "Content-Type": FORM}
         self._sender = common.digits(settings.vonage_from)
         self._secret = (settings.vonage_signature_secret, settings.vonage_signature_method)
-        self._search = common.Search(
-            self.caller, settings.vonage_base_url or common.API, settings.vonage_api_key, authorization
-        )
-        self._is_paid = settings.vonage_reports_lookup
-        self._traits = Traits(
-            look_up="our reference (paid Reports API)" if self._is_paid else "none",
+        self._search = common.Search(self.caller, settings)
+        self.traits = Traits(
+            look_up=self._search.trait,
             max_per_second=settings.vonage_max_per_second,
             has_reports=True,
             has_inbound=True,
         )
-
-    @property
-    def traits(self) -> Traits:
-        """What the SMS API can and cannot do."""
-        return self._traits
 
     def request(self, outgoing: Outgoing) -> Request | Rejected:
         """Write the one request of a text."""
@@ -92,8 +82,6 @@ class VonageSmsGateway(HttpAdapter):
 
     def look_up(self, outgoing: Outgoing, since: datetime, *, bound: Collection[str] = ()) -> Sent | NotFound | Unknown:
         """Search by our reference, where the account pays for that."""
-        if not self._is_paid:
-            return Unknown("VONAGE_REPORTS_LOOKUP is off.")
         return self._search.find("SMS", "message_id", outgoing, since, bound)
 
     def verify(self, callback: Callback) -> Verdict:
