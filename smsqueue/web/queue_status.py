@@ -9,13 +9,13 @@ from flask_wtf import FlaskForm
 from wtforms import SelectChoice, SelectField, StringField
 from wtforms.validators import AnyOf, DataRequired, Length
 
+from smsqueue.domain.jobs import QUEUES
 from smsqueue.extensions import db, write
 from smsqueue.queue import control, history, monitor
 from smsqueue.queue.control import EVERY
 from smsqueue.web import access
 
 bp = Blueprint("queue_status", __name__)
-QUEUES = ("sms", "notifications", "default")
 NEXT_MS = 5000
 NAMES = {EVERY: "All queues"} | {name: name for name in QUEUES}
 LENGTHS = {

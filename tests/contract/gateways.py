@@ -1,8 +1,9 @@
 """Gateways and servers for the contract tests."""
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from random import Random
 
 from smsqueue.config import Settings
 from smsqueue.gateways import build
@@ -36,6 +37,16 @@ def send_to(
             return gateway.send(outgoing()), len(server.requests)
         finally:
             gateway.close()
+
+
+def noise(dice: Random, pieces: Sequence[bytes], most: int) -> Behaviour:
+    """Answer with fewer than `most` of these pieces, in any order."""
+
+    def behave(connection: socket.socket) -> None:
+        connection.sendall(b"".join(dice.choices(pieces, k=dice.randrange(most))))
+        connection.close()
+
+    return behave
 
 
 def answering(status: str, body: bytes = b"", *headers: str) -> Behaviour:

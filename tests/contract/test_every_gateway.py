@@ -15,7 +15,7 @@ import pytest
 
 from smsqueue.core import clock
 from smsqueue.gateways.base import Deferred, Fetches, LooksUp, Outcome, Rejected, Reports, Sent, Unknown
-from tests.contract.gateways import TEXT, answering, outgoing
+from tests.contract.gateways import TEXT, answering, noise, outgoing
 from tests.contract.kinds import KINDS, Kind
 from tests.contract.test_gateways_misbehaving import (
     close_without_answer,
@@ -177,11 +177,7 @@ def test_no_exception_escapes_whatever_is_answered(kind, tmp_path):
         b"HTTP/1.1 400 No\r\n\r\n",
     ]
 
-    def answer_anything(connection: socket.socket) -> None:
-        connection.sendall(b"".join(dice.choices(pieces, k=dice.randrange(9))))
-        connection.close()
-
-    with RawServer(answer_anything) as server:
+    with RawServer(noise(dice, pieces, 9)) as server:
         adapter = kind.build(tmp_path, server.url)
         outcomes = [adapter.send(outgoing()) for _ in range(100)]
         adapter.close()

@@ -11,7 +11,7 @@ import pytest
 
 from smsqueue.gateways import build
 from smsqueue.gateways.base import Deferred, Outcome, Rejected, Sent, Unknown
-from tests.contract.gateways import answering, outgoing, send_to, settings
+from tests.contract.gateways import answering, noise, outgoing, send_to, settings
 from tests.outside import RawServer, read_request
 
 
@@ -170,11 +170,7 @@ def test_no_exception_escapes_whatever_is_answered(tmp_path):
         b"0\r\n",
     ]
 
-    def answer_anything(connection: socket.socket) -> None:
-        connection.sendall(b"".join(dice.choices(pieces, k=dice.randrange(12))))
-        connection.close()
-
-    with RawServer(answer_anything) as server:
+    with RawServer(noise(dice, pieces, 12)) as server:
         gateway = build(settings(tmp_path, url=server.url))
         outcomes = [gateway.send(outgoing()) for _ in range(300)]
         gateway.close()
