@@ -11,9 +11,10 @@ import sqlalchemy as sa
 
 from smsqueue.queue import control, explain
 from smsqueue.queue.dispatch import enqueue
+from smsqueue.queue.groups import Limit
 from smsqueue.queue.models import FailedJob, JobRow, WorkerRow
 from tests.acceptance.test_worker_process import Scene
-from tests.entries.worker import Act, PatientAct
+from tests.entries.worker import Act, PatientAct, limit_of
 from tests.processes import eventually
 
 pytestmark = pytest.mark.databases("postgresql")
@@ -25,6 +26,9 @@ _due_now = sa.update(JobRow).values(available_at=1)
 class Asking(Scene):
     """A database with workers, and somebody who asks why a job does not move."""
 
+    limit_of: Limit | None = None
+    """How many jobs of a group may be held at once."""
+
     def add(self, deed, job_class=Act, **more) -> int:
         """Queue one job and return its number."""
         job = job_class(deed=deed, name="0")
@@ -33,7 +37,7 @@ class Asking(Scene):
     def why(self, wanted) -> str:
         """All sentences, with commands, in one text."""
         with self.store.reading() as session:
-            answer = explain.explain(session, str(wanted), KINDS)
+            answer = explain.explain(session, str(wanted), KINDS, self.limit_of)
         if answer is None:
             return "nothing"
         return "\n".join(f"{reason.sentence} => {reason.command}" for reason in answer.reasons)
@@ -132,3 +136,16 @@ def test_jobs_that_cannot_be_done_are_put_off_then_given_up(scene):
         scene.says(uuids[0], "Given up at ", "SIGKILL", f"flask sms retry-failed {uuids[0]}")
         scene.says(uuids[1], "Given up at ", "UnknownJob")
     assert len(scene.rows(FailedJob)) == 2
+
+
+def test_jobs_of_a_group_wait_for_each_other(scene):
+    scene.limit_of = limit_of(1)
+    held, following, last = [scene.add("wait", group="red") for _ in range(3)]
+    with scene.worker("--daemon", TEST_GROUP_LIMIT="1"), scene.worker("--daemon", TEST_GROUP_LIMIT="1"):
+        scene.says(held, "Held by worker ", "it runs, or is about to")
+        scene.says(following, "Its group red has 1 job in workers' hands, as many as it may")
+        scene.limit_of = None  # what somebody sees who knows of no limit
+        scene.says(last, "Waits behind 1 older job of its group red: 2 workers, the oldest has waited for ")
+        scene.say_the_word()
+        for job_id in (held, following, last):
+            scene.is_over(job_id)

@@ -14,6 +14,7 @@ from typing import Any
 
 from smsqueue.db import Database, build_engine
 from smsqueue.queue import control, events
+from smsqueue.queue.groups import Limit
 from smsqueue.queue.job import Job, Policy
 from smsqueue.queue.link import PIPES, ParentLink
 from smsqueue.queue.registry import Registry
@@ -93,6 +94,11 @@ DEEDS: dict[str, Any] = {
 }
 
 
+def limit_of(limit: int) -> Limit:
+    """Let so many jobs of each group be held at once."""
+    return lambda _queue, group: limit if group else 0
+
+
 def main(arguments: list[str]) -> int:
     """Be the parent, or, when started by one, the worker."""
     events.on(lambda event, facts: print(event, facts, flush=True))
@@ -101,6 +107,8 @@ def main(arguments: list[str]) -> int:
     registry.register(ShortAct, act)
     registry.register(PatientAct, act)
     registry.register(LastAct, act)
+    if limit := int(os.environ.get("TEST_GROUP_LIMIT", "0")):
+        registry.group_limit = limit_of(limit)
     database = Database(build_engine(os.environ["DATABASE_URL"]))
     stops = Stops()
     stops.install()
