@@ -7,6 +7,13 @@ from smsqueue.queue.job import Job, Policy
 
 QUEUES = ("sms", "notifications", "default")
 """All queues, in the order in which a worker asks them."""
+
+
+def campaign_tag(campaign_id: int) -> str:
+    """Name what all jobs of a campaign carry."""
+    return f"campaign:{campaign_id}"
+
+
 MAIL = Policy(tries=10, backoff=(5, 30, 60, 300, 900), timeout_seconds=60)
 
 
@@ -17,6 +24,11 @@ class SendSingleSmsJob(Job):
     kind, queue, priority = "sms.send-single", "sms", 0
     policy = Policy(tries=3, backoff=(5,), timeout_seconds=60, repeatable=True)
     campaign_id: int
+
+    @property
+    def tag(self) -> str:
+        """Return the campaign whose part it is."""
+        return campaign_tag(self.campaign_id)
 
     @property
     def rows(self) -> tuple[int, int]:
@@ -33,6 +45,11 @@ class SendBulkSmsJob(Job):
     campaign_id: int
     first_row: int
     last_row: int
+
+    @property
+    def tag(self) -> str:
+        """Return the campaign whose part it is."""
+        return campaign_tag(self.campaign_id)
 
     @property
     def rows(self) -> tuple[int, int]:

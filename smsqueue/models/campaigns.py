@@ -12,6 +12,7 @@ from smsqueue.core.clock import now
 from smsqueue.db import Base, BigId, UtcDateTime
 from smsqueue.models.recipients import State
 
+ZERO = sa.text("0")
 LargeBlob = sa.LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb")
 
 
@@ -26,11 +27,24 @@ class Status(StrEnum):
     """Where a campaign stands; pending to failed as `docs/document-map.md` defines them."""
 
     DRAFT = "draft"
+    SCHEDULED = "scheduled"
     PENDING = "pending"
     PROCESSING = "processing"
+    PAUSED = "paused"
     COMPLETED = "completed"
     FAILED = "failed"
     CANCELLED = "cancelled"
+
+
+class UnknownPolicy(StrEnum):
+    """What happens to recipients of whom nobody can tell whether they were sent to, when no report or look-up says."""
+
+    HOLD = "hold"
+    """People decide; until then the credits stay held."""
+    RESEND = "resend"
+    """They are sent to once more, which may be the second time."""
+    GIVE_UP = "give-up"
+    """They are counted as not sent and credited back."""
 
 
 class Upload(Base):
@@ -98,6 +112,23 @@ class Campaign(Base):
     suppressed: Mapped[int] = mapped_column(default=0)
     gave_up: Mapped[int] = mapped_column(default=0)
     """How many slices spent their tries."""
+
+    unknown_policy: Mapped[str] = mapped_column(sa.String(8), server_default=UnknownPolicy.HOLD)
+    validity_seconds: Mapped[int | None] = mapped_column(sa.Integer)
+    """From its start on, what waits longer is not sent any more; NULL: as the settings say."""
+    sending_hours: Mapped[str] = mapped_column(sa.String(11), server_default="")
+    """As `08:00-21:00`, by the recipient's clock; empty: any time."""
+    scheduled_for: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    time_zone: Mapped[str] = mapped_column(sa.String(40), server_default="")
+    """The zone in which `scheduled_for` was chosen."""
+    first_ten: Mapped[bool] = mapped_column(server_default=sa.false())
+    """The first ten go alone, and the rest only when most of them were taken."""
+    released_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """When the rest was let go after the first ten; NULL: it waits, or there was nothing to wait for."""
+    paused_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    reopened: Mapped[int] = mapped_column(sa.Integer, server_default=ZERO)
+    """How often failed recipients were sent to again after the end."""
+    cloned_from: Mapped[UUID | None] = mapped_column(sa.Uuid)
 
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     confirmed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -36,13 +36,15 @@ class Recipient(Base):
     """One row of a campaign; `row` counts from 1 without gaps, `source_row` is the spreadsheet's."""
 
     __tablename__ = "sms_recipients"
-    __table_args__ = (sa.UniqueConstraint("campaign_id", "row"),)
+    __table_args__ = (sa.UniqueConstraint("campaign_id", "row"), sa.Index("ix_sms_recipients_number", "number"))
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     campaign_id: Mapped[int] = mapped_column(sa.ForeignKey("sms_campaigns.id"))
     row: Mapped[int] = mapped_column(sa.Integer)
     source_row: Mapped[int] = mapped_column(sa.Integer)
     number: Mapped[str] = mapped_column(sa.String(16))
+    country: Mapped[str] = mapped_column(sa.String(2), server_default="")
+    """ISO 3166 code of the number; empty: not known."""
     text: Mapped[str | None] = mapped_column(sa.Text)
     """This recipient's own text; NULL when all get the campaign's."""
     encoding: Mapped[str] = mapped_column(sa.String(5))
@@ -74,9 +76,25 @@ class Attempt(Base):
     claim_token: Mapped[str] = mapped_column(sa.String(32))
     gateway: Mapped[str] = mapped_column(sa.String(20))
     outcome: Mapped[str] = mapped_column(sa.String(10), default="sending")
-    """sending, unknown, sent, rejected or deferred."""
+    """sending, unknown, sent, rejected or deferred: what the call itself, or a look-up, said."""
     gateway_reference: Mapped[str | None] = mapped_column(sa.String(100))
     code: Mapped[str | None] = mapped_column(sa.String(40))
     reason: Mapped[str | None] = mapped_column(sa.String(300))
+    may_retry: Mapped[bool] = mapped_column(server_default=sa.false())
+    """Refused for a cause that may pass."""
+    parts: Mapped[int | None] = mapped_column(sa.SmallInteger)
+    """How many segments the gateway counted, when it told."""
+    price: Mapped[str | None] = mapped_column(sa.String(30))
+    """What the gateway took for it, in its own words."""
+    is_partial: Mapped[bool] = mapped_column(server_default=sa.false())
+    """Some parts are out and some were refused."""
+    reported: Mapped[str | None] = mapped_column(sa.String(11))
+    """The highest state that a delivery report told: sent, undelivered, expired, failed, cancelled or delivered."""
+    reported_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    looked_up: Mapped[int] = mapped_column(sa.SmallInteger, server_default=sa.text("0"))
+    """How often the gateway was asked about it."""
+    looked_up_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    not_found: Mapped[int] = mapped_column(sa.SmallInteger, server_default=sa.text("0"))
+    """How often in a row it did not know it."""
     started_at: Mapped[datetime] = mapped_column(UtcDateTime)
     ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

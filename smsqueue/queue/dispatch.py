@@ -24,6 +24,8 @@ CHUNK = 1000
 """So many jobs are put in by one statement."""
 CHANNEL = "smsqueue_jobs"
 """Where PostgreSQL tells listeners, at the commit, which queue has something new."""
+HELD_UNTIL_US = 253_370_764_800 * SECOND
+"""The year 9999: until somebody lets go. See `queue/holding.py`."""
 KEY_LENGTH = 190
 """What the column `jobs.unique_key` holds."""
 _by_key = sa.select(jobs.c.id).where(jobs.c.unique_key == sa.bindparam("key"))
@@ -32,14 +34,15 @@ _notify_all = sa.select(sa.func.pg_notify(CHANNEL, sa.func.unnest(_queues)))
 
 NEWLINE = "\n"
 """JSON has none, so it parts payloads; one long text costs the driver less than an array of texts."""
-_ALIKE = ("queue", "kind", "priority", "attempts", "group_key")
+_ALIKE = ("queue", "kind", "priority", "attempts", "group_key", "tag")
 _delay = sa.bindparam("delay_us", type_=sa.BigInteger)
+_held_until = sa.bindparam("held_us", type_=sa.BigInteger)
 _payloads = sa.func.string_to_array(sa.bindparam("payloads", type_=sa.Text), NEWLINE)
 _made: dict[str, sa.ColumnElement[Any]] = {
     "uuid": sa.cast(sa.func.gen_random_uuid(), sa.Text),
     "payload": sa.func.unnest(_payloads),
     "created_at": now_us(),
-    "available_at": now_us() + _delay,
+    "available_at": sa.func.coalesce(_held_until, now_us() + _delay),
     **{name: sa.bindparam(name, type_=jobs.c[name].type) for name in _ALIKE},
 }
 _insert_payloads = sa.insert(jobs).from_select(list(_made), sa.select(*_made.values()), include_defaults=False)
@@ -87,15 +90,19 @@ def enqueue_many(
     delay: float = 0,
     priority: int | None = None,
     group: str | None = None,
+    held: bool = False,
 ) -> int:
-    """Put `many` jobs into their queues, a thousand by one statement, and return how many."""
+    """Put `many` jobs into their queues, a thousand by one statement, and return how many.
+
+    With `held` they wait until somebody lets go of their tag.
+    """
     remaining = iter(many)
     count, queues = 0, set[str]()
     while chunk := list(islice(remaining, CHUNK)):
-        _insert_chunk(session, [_row(job, priority, group) for job in chunk], round(delay * SECOND))
+        _insert_chunk(session, [_row(job, priority, group) for job in chunk], round(delay * SECOND), held=held)
         queues.update(job.queue for job in chunk)
         count += len(chunk)
-    if queues and delay <= 0:
+    if queues and delay <= 0 and not held:
         notify(session, sorted(queues))
     return count
 
@@ -114,17 +121,19 @@ def _row(job: Job, priority: int | None, group: str | None) -> dict[str, Any]:
         "priority": job.priority if priority is None else priority,
         "attempts": 0,
         "group_key": job.group if group is None else group,
+        "tag": job.tag,
     }
 
 
-def _insert_chunk(session: Session, rows: Sequence[dict[str, Any]], delay_us: int) -> None:
+def _insert_chunk(session: Session, rows: Sequence[dict[str, Any]], delay_us: int, *, held: bool) -> None:
     alike = {name: rows[0][name] for name in _ALIKE}
     if session.get_bind().dialect.name == "postgresql" and all(alike.items() <= row.items() for row in rows):
         payloads = NEWLINE.join(row["payload"] for row in rows)
-        session.execute(_insert_payloads, {**alike, "payloads": payloads, "delay_us": delay_us})
+        held_us = HELD_UNTIL_US if held else None
+        session.execute(_insert_payloads, {**alike, "payloads": payloads, "delay_us": delay_us, "held_us": held_us})
         return
     now = clock_us(session)
-    times = {"available_at": now + delay_us, "created_at": now}
+    times = {"available_at": HELD_UNTIL_US if held else now + delay_us, "created_at": now}
     insert_many(session, jobs, [{"uuid": str(uuid4()), **row, **times} for row in rows])
 
 

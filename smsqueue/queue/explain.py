@@ -13,6 +13,7 @@ from smsqueue.queue.control import Control, Controls
 from smsqueue.queue.dispatch import SECOND, clock_us, jobs, when
 from smsqueue.queue.failed import is_named
 from smsqueue.queue.groups import Limit
+from smsqueue.queue.holding import is_held
 from smsqueue.queue.models import FailedJob
 from smsqueue.queue.workers import is_running, workers
 
@@ -160,7 +161,9 @@ def _unknown(job: Any, kinds: Collection[str]) -> Iterator[Reason]:
 
 
 def _not_due(scene: Scene, job: Any) -> Iterator[Reason]:
-    if job.available_at > scene.now:
+    if is_held(job.available_at):
+        yield Reason("On hold until somebody lets go of it")
+    elif job.available_at > scene.now:
         moment = f"until {scene.clock(job.available_at)}, for {span((job.available_at - scene.now) / SECOND)}"
         sentence = f"Put off {moment}: {job.last_error}" if job.last_error else f"Not to be run {moment}"
         yield Reason(sentence, until=when(job.available_at))

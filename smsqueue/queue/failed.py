@@ -94,7 +94,7 @@ def fail(
     `error` names the error's class, to group by.
     """
     mine = (jobs.c.id == held.id, jobs.c.claim_token == held.token)
-    kept = session.execute(sa.select(jobs.c.unique_key, jobs.c.group_key).where(*mine)).first()
+    kept = session.execute(sa.select(jobs.c.unique_key, jobs.c.group_key, jobs.c.tag).where(*mine)).first()
     if kept is None or not changed(session, sa.delete(jobs).where(*mine)):
         raise LeaseLost(held.id)
     facts = {"kind": held.kind, "error": error[:ERROR_LENGTH], "attempts": held.attempts, **kept._mapping}
@@ -156,6 +156,7 @@ def retry(session: Session, registry: Registry, wanted: str | int) -> int:
         "created_at": now,
         "unique_key": row.unique_key,
         "group_key": row.group_key,
+        "tag": row.tag,
     }
     job_id = _put_back(session, values)
     session.delete(row)

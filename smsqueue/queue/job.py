@@ -62,6 +62,11 @@ class Job:
         """Return whose job it is: within a queue and priority, groups take turns."""
         return ""
 
+    @property
+    def tag(self) -> str | None:
+        """Return what it is a part of: jobs of one tag are put on hold and let go together."""
+        return None
+
     def to_payload(self) -> str:
         """Return the versioned JSON that `jobs.payload` holds."""
         return json.dumps(

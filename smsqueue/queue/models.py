@@ -46,6 +46,8 @@ class JobRow(Base):
     """Whose job it is: groups take turns."""
     group_slot: Mapped[int | None] = mapped_column(sa.SmallInteger)
     """Which of its group's places the job has taken while it is held, where those are limited."""
+    tag: Mapped[str | None] = mapped_column(exact_text(40))
+    """What it is a part of: by this, jobs are found, put on hold and let go together."""
 
 
 _free = JobRow.__table__.c.reserved_at.is_(None)
@@ -70,6 +72,8 @@ sa.Index(
     postgresql_where=_has_slot,
     sqlite_where=_has_slot,
 )
+_has_tag = JobRow.__table__.c.tag.isnot(None)
+sa.Index("ix_jobs_tag", JobRow.tag, postgresql_where=_has_tag, sqlite_where=_has_tag)
 sa.Index("ix_jobs_worker", JobRow.worker_id, postgresql_where=_held, sqlite_where=_held)
 
 
@@ -92,6 +96,7 @@ class FailedJob(Base):
     unique_key: Mapped[str | None] = mapped_column(exact_text(190))
     """What it must have to itself again when it is retried; a key given up at the claim is not kept."""
     group_key: Mapped[str] = mapped_column(exact_text(60), server_default="")
+    tag: Mapped[str | None] = mapped_column(exact_text(40))
 
     @property
     def reason(self) -> str:
