@@ -1,4 +1,4 @@
-"""Reports, inbound texts and opt-outs; gateways' breakers and rates; schedules, pauses and teams' rules; tags of jobs."""
+"""Reports, inbound texts, opt-outs; gateways' breakers and rates; schedules, pauses, teams' rules; tags of jobs."""
 
 from functools import partial
 
@@ -42,6 +42,13 @@ def added() -> dict[str, list[sa.Column[object]]]:
             must("opt_out_words", text(200), server_default=""),
             must("gateways", text(100), server_default=""),
         ],
+        **added_to_campaigns(),
+    }
+
+
+def added_to_campaigns() -> dict[str, list[sa.Column[object]]]:
+    """Return what campaigns, recipients and attempts get."""
+    return {
         "sms_campaigns": [
             must("unknown_policy", text(8), server_default="hold"),
             may("validity_seconds", sa.Integer()),

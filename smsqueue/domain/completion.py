@@ -8,7 +8,7 @@ from smsqueue.domain import notices
 from smsqueue.models import Campaign, Status
 from smsqueue.queue.events import emit_once_committed
 
-RUNNING = (Status.PENDING, Status.PROCESSING, Status.CANCELLED)
+RUNNING = (Status.SCHEDULED, Status.PENDING, Status.PROCESSING, Status.PAUSED, Status.CANCELLED)
 NOTHING_WENT = "No message was accepted by the gateway."
 
 

@@ -113,8 +113,9 @@ def draft_single(session: Session, *, user: User, number: str, text: str, rules:
     )
     session.add(campaign)
     session.flush()  # the recipient names it
-    recipient = {"number": phone.e164, "encoding": size.encoding, "segments": size.segments, "price": price}
-    session.add(Recipient(campaign_id=campaign.id, row=1, source_row=1, **recipient))
+    to = {"number": phone.e164, "country": phone.country}
+    size_of = {"encoding": size.encoding, "segments": size.segments, "price": price}
+    session.add(Recipient(campaign_id=campaign.id, row=1, source_row=1, **to, **size_of))
     return campaign
 
 

@@ -17,6 +17,7 @@ from smsqueue.bulk import insert_many, update_many
 from smsqueue.db import changed, table_of
 from smsqueue.domain import credits, journal_postgresql
 from smsqueue.domain.counting import Changes
+from smsqueue.domain.optouts import has_opted_out
 from smsqueue.domain.settlement import Rows, in_rows
 from smsqueue.gateways.base import Deferred, Outcome, Outgoing, Rejected, Sent, Unknown
 from smsqueue.models import Attempt, Campaign, Recipient, State, Status, User
@@ -31,6 +32,7 @@ _going_on = (
         campaigns.c.status == Status.PROCESSING,
         users.c.id == campaigns.c.user_id,
         users.c.active.is_(True),
+        ~has_opted_out(campaigns.c.team_id),
     )
     .exists()
 )
@@ -42,6 +44,7 @@ _pick = (
         recipients.c.row.between(sa.bindparam("first"), sa.bindparam("last")),
         recipients.c.state == State.QUEUED,
         sa.or_(recipients.c.not_before.is_(None), recipients.c.not_before <= sa.bindparam("now")),
+        ~has_opted_out(sa.bindparam("team", type_=sa.Integer)),
     )
     .order_by(recipients.c.row)
     .limit(sa.bindparam("room", type_=sa.Integer))
@@ -108,10 +111,11 @@ def start(
 ) -> list[Intent]:
     """Mark up to `room` queued recipients of these rows as `sending` and return what to call.
 
-    Nothing is marked when the campaign was stopped or its owner disabled: the UPDATE itself asks. The caller
-    writes `changes`.
+    Nothing is marked when the campaign was stopped or its owner disabled, and nobody who has opted out: the UPDATE
+    itself asks. The caller writes `changes`.
     """
-    where = {"campaign": campaign.id, "first": rows[0], "last": rows[1], "now": now, "room": room}
+    whose = {"campaign": campaign.id, "team": campaign.team_id}
+    where = {**whose, "first": rows[0], "last": rows[1], "now": now, "room": room}
     if journal_postgresql.is_spoken_by(session):
         started = _starting.run(session, where, _signature(sender), token_hex(4))
         intents = [
@@ -284,11 +288,17 @@ def _signature(sender: Sender) -> dict[str, Any]:
 
 def _attempt_result(answer: Answer, now: datetime) -> dict[str, Any]:
     outcome = answer.outcome
+    sent = outcome if isinstance(outcome, Sent) else Sent("")
+    refused = outcome if isinstance(outcome, Rejected) else Rejected("", "")
     return {
         "reference": answer.intent.outgoing.reference,
         "outcome": type(outcome).__name__.lower(),
-        "gateway_reference": outcome.reference[:100] if isinstance(outcome, Sent) else None,
-        "code": outcome.code[:40] if isinstance(outcome, Rejected) else None,
+        "gateway_reference": sent.reference[:100] or None,
+        "code": refused.code[:40] or None,
         "reason": None if isinstance(outcome, Sent) else outcome.reason[:300],
+        "may_retry": refused.may_retry,
+        "parts": sent.parts,
+        "price": sent.price[:30] if sent.price else None,
+        "is_partial": sent.is_partial,
         "ended_at": now,
     }

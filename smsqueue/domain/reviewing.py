@@ -107,6 +107,7 @@ def _count_good(row: Good, campaign_id: int, tally: Tally) -> dict[str, Any]:
         "row": tally.total,
         "source_row": row.row,
         "number": row.number,
+        "country": row.country,
         "text": row.text,
         "encoding": row.encoding,
         "segments": row.segments,

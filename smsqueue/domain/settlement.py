@@ -27,10 +27,22 @@ def in_rows(campaign_id: int, rows: Rows | None) -> list[sa.ColumnElement[bool]]
 
 
 def end_waiting(
-    session: Session, campaign: Campaign, rows: Rows | None, state: State, *, error: str, code: str | None = None
+    session: Session,
+    campaign: Campaign,
+    rows: Rows | None,
+    state: State,
+    *,
+    error: str,
+    code: str | None = None,
+    which: sa.ColumnElement[bool] | None = None,
 ) -> int:
-    """Give every queued recipient of these rows a final state and its credits back, in one UPDATE; return how many."""
-    waiting = (*in_rows(campaign.id, rows), recipients.c.state == State.QUEUED)
+    """Give every queued recipient of these rows (all, or `which`) a final state and its credits back; return how many.
+
+    It is one UPDATE, so that nobody is ended and sent to at once.
+    """
+    waiting = [*in_rows(campaign.id, rows), recipients.c.state == State.QUEUED]
+    if which is not None:
+        waiting.append(which)
     if session.execute(sa.select(recipients.c.id).where(*waiting).limit(1)).first() is None:
         return 0
     nested = session.begin_nested()

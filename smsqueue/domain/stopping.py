@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from smsqueue.core.errors import SmsQueueError
 from smsqueue.db import changed, table_of
 from smsqueue.domain.journal import mark_crashed
+from smsqueue.domain.optouts import suppress
 from smsqueue.domain.settlement import GAVE_UP, Rows, end_waiting
 from smsqueue.gateways.base import Rejected
 from smsqueue.models import Campaign, State, Status, User
@@ -17,7 +18,7 @@ campaigns = table_of(Campaign)
 OWNER_DISABLED = "Stopped: the account of the person who sent this was disabled."
 CANCELLED = "Cancelled before it was sent."
 TOO_LATE = "Not sent in time: it was no longer valid."
-RUNNING = (Status.PENDING, Status.PROCESSING)
+RUNNING = (Status.SCHEDULED, Status.PENDING, Status.PROCESSING, Status.PAUSED)
 
 
 class NotRunning(SmsQueueError):
@@ -25,9 +26,11 @@ class NotRunning(SmsQueueError):
 
 
 def start(session: Session, campaign: Campaign, now: datetime) -> None:
-    """Set a pending campaign to processing, with the time."""
-    mine = sa.update(campaigns).where(campaigns.c.id == campaign.id, campaigns.c.status == Status.PENDING)
-    if changed(session, mine.values(status=Status.PROCESSING, started_at=now)):
+    """Set a pending campaign, or a scheduled one whose time has come, to processing, with the time."""
+    waiting = campaigns.c.status.in_((Status.SCHEDULED, Status.PENDING))
+    mine = sa.update(campaigns).where(campaigns.c.id == campaign.id, waiting)
+    started = sa.func.coalesce(campaigns.c.started_at, now)
+    if changed(session, mine.values(status=Status.PROCESSING, started_at=started)):
         emit_once_committed(session, "campaign.started", campaign_id=campaign.id, total=campaign.total)
     session.refresh(campaign)
 
@@ -77,11 +80,12 @@ def end_what_may_not_go(session: Session, campaign: Campaign, rows: Rows, now: d
     owner = session.get_one(User, campaign.user_id)
     if campaign.status == Status.CANCELLED:
         end_waiting(session, campaign, rows, State.CANCELLED, error=campaign.error or CANCELLED)
-    elif campaign.status == Status.PROCESSING and not owner.active:
+    elif campaign.status in RUNNING and not owner.active:
         _could_stop(session, campaign, OWNER_DISABLED)
     elif campaign.valid_until is not None and now >= campaign.valid_until:
         end_waiting(session, campaign, rows, State.EXPIRED, error=TOO_LATE)
     else:
+        suppress(session, campaign, rows)
         return campaign.status != Status.PROCESSING
     return True
 

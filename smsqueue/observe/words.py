@@ -40,6 +40,7 @@ WORDS: dict[str, tuple[int, str]] = {
     "campaign.launched": (INFO, "campaign {campaign_id} was confirmed: recipients {total}, credits {price}"),
     "campaign.started": (INFO, "campaign {campaign_id} started"),
     "campaign.ended": (INFO, "campaign {campaign_id} ended: {status}"),
+    "campaign.reopened": (INFO, "campaign {campaign_id} is sent again to some: jobs {jobs}"),
     "campaign.stopped": (INFO, "campaign {campaign_id} was stopped: {reason}"),
     "slice.ended": (INFO, "campaign {campaign_id}: the turn of rows {rows} is over"),
     "slice.crashed": (

@@ -1,0 +1,60 @@
+"""Sending again to some recipients of a campaign, ended or not: jobs for their rows, and the campaign runs."""
+
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from smsqueue.core.clock import now
+from smsqueue.db import table_of
+from smsqueue.domain.jobs import SendBulkSmsJob, SendingJob, SendSingleSmsJob
+from smsqueue.domain.settlement import Rows
+from smsqueue.models import Campaign, Kind, Status
+from smsqueue.queue.dispatch import enqueue_many
+from smsqueue.queue.events import emit_once_committed
+
+campaigns = table_of(Campaign)
+ENDED = (Status.COMPLETED, Status.FAILED, Status.CANCELLED)
+
+
+def reopen(session: Session, campaign: Campaign, rows: Iterable[int], *, slice_rows: int, validity_seconds: int) -> int:
+    """Queue jobs for these rows, which the caller has set back to queued; return how many jobs.
+
+    An ended campaign runs again, and tells of its end anew when it comes; what waited too long has its time again.
+    """
+    jobs = [_job(campaign, chunk) for chunk in ranges(sorted(rows), slice_rows)]
+    enqueue_many(session, jobs, group=str(campaign.team_id))
+    ended = campaigns.c.status.in_(ENDED)
+    seconds = campaign.validity_seconds or validity_seconds
+    values = {  # MariaDB sets them in this order, and asks the status as it is by then: so that one comes last
+        "reopened": campaigns.c.reopened + sa.case((ended, 1), else_=0),
+        "error": sa.case((ended, sa.null()), else_=campaigns.c.error),
+        "finished_at": None,
+        "valid_until": now() + timedelta(seconds=seconds),
+        "status": sa.case((ended, Status.PROCESSING), else_=campaigns.c.status),
+    }
+    session.execute(sa.update(campaigns).where(campaigns.c.id == campaign.id).values(values))
+    session.refresh(campaign)
+    emit_once_committed(session, "campaign.reopened", campaign_id=campaign.id, jobs=len(jobs))
+    return len(jobs)
+
+
+def ranges(rows: list[int], most: int) -> Iterator[Rows]:
+    """Cut rows into stretches of at most `most` rows from first to last; rows in between that ended do no harm."""
+    first: int | None = None
+    last = 0
+    for row in rows:
+        if first is not None and row - first >= most:
+            yield first, last
+            first = None
+        first = row if first is None else first
+        last = row
+    if first is not None:
+        yield first, last
+
+
+def _job(campaign: Campaign, rows: Rows) -> SendingJob:
+    if campaign.kind == Kind.SINGLE:
+        return SendSingleSmsJob(campaign_id=campaign.id)
+    return SendBulkSmsJob(campaign_id=campaign.id, first_row=rows[0], last_row=rows[1])
