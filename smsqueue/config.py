@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from smsqueue import config_gateways
+from smsqueue import config_gateways, config_routes
 from smsqueue.config_gateways import GatewaySettings
+from smsqueue.config_routes import RouteSettings
 from smsqueue.core import environment, keys
 from smsqueue.core.environment import (
     BadSettings,
@@ -31,8 +32,6 @@ from smsqueue.core.environment import (
 
 __all__ = ["BadSettings", "Settings"]
 
-FAKE_GATEWAYS = ("simulated", "log")
-REAL_GATEWAYS = tuple(config_gateways.PREFIXES)
 DATABASES = ("sqlite", "postgres", "postgresql", "mysql", "mariadb")
 DAY = 86_400
 
@@ -52,7 +51,7 @@ database_address = Reader(_database_address, "must start with postgresql://, mys
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(GatewaySettings):
+class Settings(GatewaySettings, RouteSettings):
     """What this installation wants; attributes carry their unit."""
 
     # where we are
@@ -99,7 +98,6 @@ class Settings(GatewaySettings):
     )
 
     # sending
-    gateway: str = setting("SMS_GATEWAY", one_of(*FAKE_GATEWAYS, *REAL_GATEWAYS), "simulated", "who takes the texts")
     allow_fake_gateway: bool = setting("SMS_ALLOW_FAKE_GATEWAY", yes_no, "no", "production may send nothing, really")
     simulated_url: str = setting(
         "SIMULATED_URL", url("http", "https"), "http://127.0.0.1:8025", "where `flask sms simulator` listens"
@@ -171,9 +169,14 @@ class Settings(GatewaySettings):
         return self.environment == "production"
 
     @property
-    def is_fake_gateway(self) -> bool:
-        """Whether nothing is really sent."""
-        return self.gateway in FAKE_GATEWAYS
+    def gateways_ready(self) -> tuple[str, ...]:
+        """Gateways in use, and those that could be: their settings are complete."""
+        complete = (name for name in config_gateways.NEEDED if config_gateways.is_ready(name, self))
+        return tuple(dict.fromkeys((*self.gateways_in_use, *complete)))
+
+    def sender_of(self, gateway: str) -> str:
+        """Give the sender that texts through a gateway come from."""
+        return config_gateways.sender_of(gateway, self, self.sender)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Self:
@@ -221,16 +224,17 @@ def _secret_is_strong(settings: Settings) -> Iterator[Problem]:
         yield Problem("SECRET_KEY", found, verdict)
 
 
-def _gateway_is_real(settings: Settings) -> Iterator[Problem]:
-    if settings.is_production and settings.is_fake_gateway and not settings.allow_fake_gateway:
-        yield Problem(
-            "SMS_GATEWAY", settings.gateway, "sends nothing; production needs SMS_ALLOW_FAKE_GATEWAY=yes for it"
-        )
+def _gateways_are_real(settings: Settings) -> Iterator[Problem]:
+    if settings.is_production and not settings.allow_fake_gateway:
+        yield from config_routes.are_real(settings)
 
 
-def _gateway_is_set_up(settings: Settings) -> Iterator[Problem]:
-    yield from config_gateways.missing(settings.gateway, settings)
-    yield from config_gateways.together(settings.gateway, settings)
+def _gateways_are_set_up(settings: Settings) -> Iterator[Problem]:
+    yield from config_routes.fit_together(settings)
+    for name in settings.gateways_in_use:
+        yield from config_gateways.missing(name, settings, config_routes.setting_of(name, settings))
+        yield from config_gateways.together(name, settings, config_routes.setting_of(name, settings))
+    yield from config_gateways.keys_are_whole(settings)
     yield from config_gateways.callbacks_are_safe(settings, is_production=settings.is_production)
 
 
@@ -275,8 +279,8 @@ def _mail_makes_sense(settings: Settings) -> Iterator[Problem]:
 
 RULES = (
     _secret_is_strong,
-    _gateway_is_real,
-    _gateway_is_set_up,
+    _gateways_are_real,
+    _gateways_are_set_up,
     _lease_outlives_calls,
     _jobs_outlive_calls,
     _concurrency_is_allowed,

@@ -11,7 +11,6 @@ from smsqueue import declaration
 from smsqueue.core import environment
 from smsqueue.core.environment import Problem, Reader, names, number, one_of, setting, text, url, yes_no
 
-PREFIXES = {"twilio": "TWILIO_", "vonage": "VONAGE_", "kannel": "KANNEL_", "http": "HTTP_GATEWAY_"}
 NEEDED = {
     "twilio": ("twilio_account_sid", "twilio_auth_token"),
     "vonage": ("vonage_api_key", "vonage_api_secret", "vonage_from"),
@@ -166,29 +165,53 @@ def read_secrets(environ: Mapping[str, str]) -> tuple[dict[str, str], list[Probl
     return values, problems
 
 
-def missing(gateway: str, values: Any) -> Iterator[Problem]:
-    """Name what the chosen gateway cannot do without and is not set."""
+def missing(gateway: str, values: Any, chosen_by: str = "SMS_GATEWAY") -> Iterator[Problem]:
+    """Name what a gateway cannot do without and is not set; `chosen_by` is the setting that brings it into use."""
     options = environment.options(GatewaySettings)
     for attribute in NEEDED.get(gateway, ()):
         if not getattr(values, attribute):
-            yield Problem(options[attribute].name, "not set", f"is needed by SMS_GATEWAY={gateway}")
+            yield Problem(options[attribute].name, "not set", f"is needed by {chosen_by}={gateway}")
 
 
-def together(gateway: str, values: GatewaySettings) -> Iterator[Problem]:
-    """Say what does not fit together for the chosen gateway."""
+def together(gateway: str, values: GatewaySettings, chosen_by: str = "SMS_GATEWAY") -> Iterator[Problem]:
+    """Say what does not fit together for a gateway."""
     if gateway == "twilio" and not values.twilio_from and not values.twilio_messaging_service_sid:
-        yield Problem("TWILIO_FROM", "not set", "or TWILIO_MESSAGING_SERVICE_SID is needed by SMS_GATEWAY=twilio")
+        yield Problem("TWILIO_FROM", "not set", f"or TWILIO_MESSAGING_SERVICE_SID is needed by {chosen_by}=twilio")
     if gateway == "http" and values.http_gateway_file:
         yield from _declaration(values.http_gateway_file, values)
+    if gateway == "vonage":
+        yield from _vonage(values)
+    if gateway == "kannel" and "%" in values.callback_base_url:
+        yield Problem("SMS_CALLBACK_BASE_URL", values.callback_base_url, "must not have % in it, which Kannel expands")
+
+
+def _vonage(values: GatewaySettings) -> Iterator[Problem]:
+    if not re.fullmatch(r"\+?[0-9]+|[A-Za-z0-9 ]*", values.vonage_from):
+        yield Problem("VONAGE_FROM", values.vonage_from, "must be a number, or a name of letters, digits and spaces")
+    if values.callback_base_url and not values.vonage_signature_secret:
+        yield Problem("VONAGE_SIGNATURE_SECRET", "not set", "is needed to believe reports to SMS_CALLBACK_BASE_URL")
+
+
+def keys_are_whole(values: GatewaySettings) -> Iterator[Problem]:
+    """Say of which pair of settings only one is set."""
     if bool(values.twilio_api_key_sid) != bool(values.twilio_api_key_secret):
         found = values.twilio_api_key_sid or "not set"
         yield Problem("TWILIO_API_KEY_SID", found, "and TWILIO_API_KEY_SECRET go together: set both or none")
-    if gateway == "vonage" and not re.fullmatch(r"\+?[0-9]+|[A-Za-z0-9 ]*", values.vonage_from):
-        yield Problem("VONAGE_FROM", values.vonage_from, "must be a number, or a name of letters, digits and spaces")
-    if gateway == "kannel" and "%" in values.callback_base_url:
-        yield Problem("SMS_CALLBACK_BASE_URL", values.callback_base_url, "must not have % in it, which Kannel expands")
-    if gateway == "vonage" and values.callback_base_url and not values.vonage_signature_secret:
-        yield Problem("VONAGE_SIGNATURE_SECRET", "not set", "is needed to believe reports to SMS_CALLBACK_BASE_URL")
+
+
+def is_ready(gateway: str, values: GatewaySettings) -> bool:
+    """Say whether a gateway has all the settings that it needs, in use or not."""
+    return gateway in NEEDED and not [*missing(gateway, values), *together(gateway, values)]
+
+
+def sender_of(gateway: str, values: GatewaySettings, otherwise: str) -> str:
+    """Give the sender that texts through a gateway come from."""
+    own = {
+        "twilio": values.twilio_from or values.twilio_messaging_service_sid,
+        "vonage": values.vonage_from,
+        "kannel": values.kannel_from,
+    }
+    return own.get(gateway) or otherwise
 
 
 def _declaration(file: Path, values: GatewaySettings) -> Iterator[Problem]:

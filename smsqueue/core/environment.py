@@ -26,6 +26,10 @@ class Problem:
         return f"{self.name} ({self.found}) {self.verdict}"
 
 
+class BadValue(ValueError):
+    """Raised by a reader that can say more than its verdict: which part cannot be used, and why."""
+
+
 class BadSettings(SmsQueueError):
     """Everything that is wrong with the settings, so that one look is enough to mend them."""
 
@@ -100,6 +104,8 @@ def read_secret(name: str, environ: Mapping[str, str]) -> str:
 def _read(option: Option, found: str) -> Any:
     try:
         return option.reader.read(found)
+    except BadValue as error:
+        raise BadSettings([option.problem(found, f"cannot be used: {error}")]) from error
     except ValueError as error:
         raise BadSettings([option.problem(found)]) from error
 

@@ -32,3 +32,8 @@ def build(settings: Settings, name: str = "") -> Adapter:
     if make is None:
         raise BadGateway(f"SMS_GATEWAY ({name}) must be one of: {', '.join(sorted(GATEWAYS))}.")
     return make(settings)
+
+
+def build_all(settings: Settings) -> dict[str, Adapter]:
+    """Every gateway that is set up, those in use first; nothing is called."""
+    return {name: build(settings, name) for name in settings.gateways_ready}
