@@ -283,7 +283,8 @@ def _attempt(intent: Intent, sender: Sender, now: datetime) -> dict[str, Any]:
 
 
 def _signature(sender: Sender) -> dict[str, Any]:
-    return {"worker_id": sender.worker_id, "claim_token": sender.token, "gateway": sender.gateway}
+    signed = {"worker_id": sender.worker_id, "claim_token": sender.token, "gateway": sender.gateway}
+    return signed | {"sender": sender.sender[:40]}
 
 
 def _attempt_result(answer: Answer, now: datetime) -> dict[str, Any]:

@@ -75,6 +75,8 @@ class Attempt(Base):
     worker_id: Mapped[int | None] = mapped_column(sa.BigInteger)
     claim_token: Mapped[str] = mapped_column(sa.String(32))
     gateway: Mapped[str] = mapped_column(sa.String(20))
+    sender: Mapped[str | None] = mapped_column(sa.String(40))
+    """Whom it came from; NULL: from before this was noted, so that it cannot be repeated word for word."""
     outcome: Mapped[str] = mapped_column(sa.String(10), default="sending")
     """sending, unknown, sent, rejected or deferred: what the call itself, or a look-up, said."""
     gateway_reference: Mapped[str | None] = mapped_column(sa.String(100))
