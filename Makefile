@@ -16,7 +16,7 @@ TOO_OLD := needs Python 3.11 or newer. Install a newer one and name it: make PYT
 NO_VENV := has no working 'venv' module. Install it (Debian, Ubuntu: apt install python3-venv) and try again.
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev venv run test check format drill soak bench bench-queue screenshots lock clean
+.PHONY: help install install-dev venv run test check format drill soak bench bench-queue bench-send screenshots lock clean
 
 help: ## Show this list
 	@echo "make run starts smsqueue here; make test runs every test. All targets:"
@@ -70,6 +70,9 @@ soak: install-dev ## Keep the queue busy for MINUTES, with kills, freezes and re
 
 bench: install-dev ## Measure; the last line is RESULT {...}
 	@exec $(PY) -m tests.bench $(ARGS)
+
+bench-send: install-dev .venv-bench/requirements-bench.lock ## Measure sending beside bare clients; ends with RESULT {...}
+	@exec $(PY) -m tests.bench.send $(ARGS)
 
 bench-queue: install-dev .venv-bench/requirements-bench.lock ## Measure the queue beside others; ends with RESULT {...}
 	@exec $(PY) -m tests.bench.queue $(ARGS)

@@ -4,19 +4,26 @@ import random
 from dataclasses import dataclass
 from uuid import UUID
 
+import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from smsqueue.domain import campaigns, drafts, reviewing, sheets
+from smsqueue.core.clock import now
+from smsqueue.domain import campaigns, credits, drafts, reviewing, sheets
 from smsqueue.domain.accounts import find_user
 from smsqueue.domain.campaigns import Terms
 from smsqueue.domain.rules import rules_for
-from smsqueue.models import Campaign, User
+from smsqueue.models import Campaign, Kind, User
 from tests.bench.stage import Stage
 
 EMAIL, PASSWORD, TEAM = "bench@example.org", "a long benchmark password", "Bench"
 TEXT = "Your order has been shipped and arrives on Monday. Reply STOP to opt out."
 TERMS = Terms(validity_seconds=14_400, slice_rows=500, credits_per_segment=1)
 NAMES = ("Ann", "Zoë", "José", "Marie-Claire", "Li", "Oluwaseun", "Jürgen", "Siobhán")
+TOKEN = "benchmark"
+INSERT = """INSERT INTO sms_recipients
+    (campaign_id, row, source_row, number, country, encoding, segments, price, state, attempts)
+    SELECT :campaign, n, n, '+1201' || (2000000 + n), 'US', 'gsm-7', 1, 1, 'queued', 0
+    FROM generate_series(1, :count) AS n"""
 AREAS = (201, 212, 305, 312, 404, 415, 503, 617, 702, 808)
 
 
@@ -93,3 +100,33 @@ def launch(stage: Stage, user: User, count: int) -> Sent:
     reviewing.check_rows(stage.database, made.id, rules)
     stage.database.write(lambda s: campaigns.launch(s, user.team_id, made.uuid, made.token or "", TERMS))
     return Sent(made.id, made.uuid)
+
+
+def store(stage: Stage, user: User, count: int) -> UUID:
+    """Store a checked draft of at most a million recipients, on PostgreSQL, and confirm it as its page does."""
+
+    def draft(session: Session) -> Campaign:
+        numbers = {"rows": count, "checked_rows": count, "total": count, "segments": count, "price": count}
+        campaign = Campaign(
+            team_id=user.team_id,
+            user_id=user.id,
+            kind=Kind.BULK,
+            name="Benchmark",
+            text=TEXT,
+            token=TOKEN,
+            checked_at=now(),
+            countries={"US": count},
+            **numbers,
+        )
+        session.add(campaign)
+        session.flush()
+        session.execute(sa.text(INSERT), {"campaign": campaign.id, "count": count})
+        return campaign
+
+    campaign = stage.database.write(draft)
+    with stage.database.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        connection.exec_driver_sql("VACUUM ANALYZE")
+    stage.database.write(lambda s: campaigns.launch(s, user.team_id, campaign.uuid, TOKEN, TERMS))
+    with stage.database.reading() as session:
+        assert credits.held(session, user.team_id) == count
+    return campaign.uuid

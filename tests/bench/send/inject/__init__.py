@@ -1,0 +1,1 @@
+"""What every Python finds first that has this folder on its PYTHONPATH."""
