@@ -86,7 +86,7 @@ class Crew:
         self.store, self.mails = store, Mails()
         self.services = Services(settings, self.mails)  # type: ignore[arg-type]  # mails nothing
         if gateway:
-            self.services.__dict__["_senders"] = Senders(gateway, settings.concurrency)
+            self.services.__dict__["_senders"] = Senders({gateway.name: gateway}, settings.concurrency)
         self.registry, self.stops = Registry(), Stops()
         register_all(self.registry, self.services)
 

@@ -1,24 +1,32 @@
-"""The threads that call the gateway. They never touch the database."""
+"""The threads that call the gateways. They never touch the database."""
 
 import queue
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from time import monotonic
 
 from smsqueue.domain.journal import Answer, Intent
+from smsqueue.domain.routing import Routes
 from smsqueue.gateways.base import Deferred, Gateway, Outcome, Unknown
 
 NOT_CALLED = "the worker may have lost its lease: not called"
 
 
 class Senders:
-    """A worker's threads: up to `concurrency` calls at once."""
+    """A worker's threads: up to `concurrency` calls at once, to whichever gateway. Without routes the first takes all,
+    and the others stand in for it."""
 
-    def __init__(self, gateway: Gateway, concurrency: int) -> None:
-        self.gateway = gateway
+    def __init__(self, gateways: Mapping[str, Gateway], concurrency: int, routes: Routes | None = None) -> None:
+        self.gateways = dict(gateways)
+        self.routes = routes or Routes(tuple(gateways), {})
         self.concurrency = concurrency
-        self.call_seconds = gateway.connect_seconds + gateway.read_seconds
+        self.call_seconds = max(each.connect_seconds + each.read_seconds for each in gateways.values())
         self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="sender")
+
+    @property
+    def gateway(self) -> Gateway:
+        """The most usual gateway."""
+        return next(iter(self.gateways.values()))
 
     def submit(self, intent: Intent, may_call: Callable[[float], bool]) -> Future[Outcome]:
         """Call the gateway for `intent` as soon as a thread is free, if `may_call(seconds)` still says so then."""
@@ -27,7 +35,8 @@ class Senders:
     def close(self) -> None:
         """Let the threads end; calls in flight are waited for."""
         self._pool.shutdown()
-        self.gateway.close()
+        for gateway in self.gateways.values():
+            gateway.close()
 
     def _call(self, intent: Intent, may_call: Callable[[float], bool]) -> Outcome:
         if not may_call(self.call_seconds):

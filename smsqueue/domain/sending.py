@@ -42,7 +42,8 @@ class Limits:
 
     window: int
     slice_seconds: float
-    sender: str
+    sender_of: Callable[[str], str]
+    """The sender that texts through a gateway come from."""
 
 
 @dataclass
@@ -206,4 +207,5 @@ class SliceRun:
 
     def _sender(self) -> Sender:
         held = self.run.claim
-        return Sender(self.run.lease.worker_id, held.token, self.senders.gateway.name, self.limits.sender)
+        gateway = self.senders.gateway.name
+        return Sender(self.run.lease.worker_id, held.token, gateway, self.limits.sender_of(gateway))

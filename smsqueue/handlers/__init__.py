@@ -14,9 +14,10 @@ from smsqueue.domain.jobs import (
     SendResetMailJob,
     SendSingleSmsJob,
 )
+from smsqueue.domain.routing import Routes
 from smsqueue.domain.senders import Senders
 from smsqueue.domain.sending import Limits
-from smsqueue.gateways import build
+from smsqueue.gateways import build_all
 from smsqueue.handlers import check_rows, send_mail, send_sms
 from smsqueue.mail import Mailer
 from smsqueue.queue.job import Policy
@@ -35,18 +36,19 @@ class Services:
 
     @property
     def senders(self) -> Senders:
-        """The threads that call the gateway, shared by all jobs."""
+        """The threads that call the gateways, shared by all jobs."""
         with self._lock:  # several jobs may be the first
             return self._senders
 
     @cached_property
     def _senders(self) -> Senders:
-        return Senders(build(self.settings), self.settings.concurrency)
+        return Senders(build_all(self.settings), self.settings.concurrency, Routes.of(self.settings))
 
     @property
     def limits(self) -> Limits:
         """How much a slice has in flight and for how long; all that run at once share the worker's window."""
-        return Limits(max(1, self.settings.window // self.threads), self.settings.slice_seconds, self.settings.sender)
+        chosen = self.settings
+        return Limits(max(1, chosen.window // self.threads), chosen.slice_seconds, chosen.sender_of)
 
     def close(self) -> None:
         """Let the threads end, if there are any."""

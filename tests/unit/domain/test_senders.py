@@ -21,7 +21,7 @@ def make_calls():
     made = []
 
     def make(gateway):
-        made.append(Senders(gateway, 2))
+        made.append(Senders({gateway.name: gateway}, 2))
         return Calls(made[-1])
 
     yield make
