@@ -133,6 +133,9 @@ class Settings(GatewaySettings, RouteSettings):
     slice_rows: int = setting("SMS_SLICE_ROWS", whole(1, 10_000), "500", "recipients of one job")
     slice_seconds: float = setting("SMS_SLICE_SECONDS", number(0.1, 3600), "10", "a slice's turn before others'")
     validity_seconds: int = setting("SMS_VALIDITY", whole(60, 7 * DAY), "14400", "what waits longer is not sent")
+    unknown_wait_seconds: float = setting(
+        "SMS_UNKNOWN_WAIT", number(1, 7 * DAY), "3600", "before a campaign's rule ends what stayed unknown"
+    )
     grace_seconds: float = setting(
         "SMS_GRACE",
         number(0.1, 3600),

@@ -70,6 +70,38 @@ class CheckRowsJob(Job):
 
 
 @dataclass(frozen=True, kw_only=True)
+class LookUpJob(Job):
+    """Clear up the unknown recipients of a campaign: ask its gateways, and at the end do what its rule says.
+
+    With `once` they are asked at once, and the job is over: a person wanted to know.
+    """
+
+    kind, queue = "sms.look-up", "default"
+    policy = Policy(tries=10, backoff=(5, 30, 60, 300), timeout_seconds=300)
+    campaign_id: int
+    once: bool = False
+
+    @property
+    def key(self) -> str:
+        """Return the unique key: one such job for each campaign."""
+        return f"{'ask' if self.once else 'look-up'}:{self.campaign_id}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FetchReportsJob(Job):
+    """Ask the gateways once a day what became of a campaign's texts whose report did not come."""
+
+    kind, queue = "sms.fetch-reports", "default"
+    policy = Policy(tries=10, backoff=(60, 300), timeout_seconds=300)
+    campaign_id: int
+
+    @property
+    def key(self) -> str:
+        """Return the unique key: one such job for each campaign."""
+        return f"fetch:{self.campaign_id}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class SendMailJob(Job):
     """Send a notice by mail; may arrive twice when a worker dies at the wrong moment."""
 
