@@ -18,26 +18,36 @@ campaigns = table_of(Campaign)
 ENDED = (Status.COMPLETED, Status.FAILED, Status.CANCELLED)
 
 
-def reopen(session: Session, campaign: Campaign, rows: Iterable[int], *, slice_rows: int, validity_seconds: int) -> int:
+def reopen(
+    session: Session, campaign: Campaign, rows: Iterable[int], *, slice_rows: int, validity_seconds: int | None
+) -> int:
     """Queue jobs for these rows, which the caller has set back to queued; return how many jobs.
 
-    An ended campaign runs again, and tells of its end anew when it comes; what waited too long has its time again.
+    An ended campaign runs again, and tells of its end anew when it comes; what waited too long has its time again,
+    unless `validity_seconds` is None.
     """
-    jobs = [_job(campaign, chunk) for chunk in ranges(sorted(rows), slice_rows)]
-    enqueue_many(session, jobs, group=str(campaign.team_id))
+    count = queue_again(session, campaign, rows, slice_rows=slice_rows)
     ended = campaigns.c.status.in_(ENDED)
-    seconds = campaign.validity_seconds or validity_seconds
     values = {  # MariaDB sets them in this order, and asks the status as it is by then: so that one comes last
         "reopened": campaigns.c.reopened + sa.case((ended, 1), else_=0),
+        "gave_up": sa.case((ended, 0), else_=campaigns.c.gave_up),
         "error": sa.case((ended, sa.null()), else_=campaigns.c.error),
         "finished_at": None,
-        "valid_until": now() + timedelta(seconds=seconds),
         "status": sa.case((ended, Status.PROCESSING), else_=campaigns.c.status),
     }
+    if validity_seconds is not None:
+        seconds = campaign.validity_seconds or validity_seconds
+        values = {"valid_until": now() + timedelta(seconds=seconds), **values}
     session.execute(sa.update(campaigns).where(campaigns.c.id == campaign.id).values(values))
     session.refresh(campaign)
-    emit_once_committed(session, "campaign.reopened", campaign_id=campaign.id, jobs=len(jobs))
-    return len(jobs)
+    emit_once_committed(session, "campaign.reopened", campaign_id=campaign.id, jobs=count)
+    return count
+
+
+def queue_again(session: Session, campaign: Campaign, rows: Iterable[int], *, slice_rows: int) -> int:
+    """Queue jobs for these rows of a campaign that still runs, which the caller has set back to queued."""
+    jobs = [_job(campaign, chunk) for chunk in ranges(sorted(rows), slice_rows)]
+    return enqueue_many(session, jobs, group=str(campaign.team_id))
 
 
 def ranges(rows: list[int], most: int) -> Iterator[Rows]:

@@ -35,12 +35,13 @@ def end_waiting(
     error: str,
     code: str | None = None,
     which: sa.ColumnElement[bool] | None = None,
+    source: State = State.QUEUED,
 ) -> int:
     """Give every queued recipient of these rows (all, or `which`) a final state and its credits back; return how many.
 
-    It is one UPDATE, so that nobody is ended and sent to at once.
+    It is one UPDATE, so that nobody is ended and sent to at once. `source` is another state that they end from.
     """
-    waiting = [*in_rows(campaign.id, rows), recipients.c.state == State.QUEUED]
+    waiting = [*in_rows(campaign.id, rows), recipients.c.state == source]
     if which is not None:
         waiting.append(which)
     if session.execute(sa.select(recipients.c.id).where(*waiting).limit(1)).first() is None:
@@ -55,7 +56,7 @@ def end_waiting(
     price = _price(session, campaign.id, rows, recipients.c.settlement_id == settlement)
     credits.move(session, settlement, credits.escrow(campaign.id), credits.wallet(campaign.team_id), price)
     changes = Changes(returned=price)
-    changes.moved(State.QUEUED, state, count)
+    changes.moved(source, state, count)
     changes.write(session, campaign.id)
     nested.commit()
     return count
