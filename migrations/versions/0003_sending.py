@@ -56,11 +56,14 @@ def added_to_campaigns() -> dict[str, list[sa.Column[object]]]:
             may("scheduled_for", moment),
             must("time_zone", text(40), server_default=""),
             must("first_ten", sa.Boolean(), server_default=sa.false()),
+            may("first_ten_chosen", sa.Boolean()),
+            must("opted_out", sa.Integer(), server_default=ZERO),
             may("released_at", moment),
             may("paused_at", moment),
             must("reopened", sa.Integer(), server_default=ZERO),
             may("cloned_from", sa.Uuid()),
         ],
+        "sms_skipped_rows": [must("opted_out", sa.Boolean(), server_default=sa.false())],
         "sms_recipients": [must("country", text(2), server_default="")],
         "sms_attempts": [
             may("sender", text(40)),
@@ -84,6 +87,8 @@ def upgrade() -> None:
             for column in columns:
                 batch.add_column(column)
     op.create_index("ix_sms_recipients_number", "sms_recipients", ["number"])
+    op.create_index("ix_sms_campaigns_confirmed", "sms_campaigns", ["team_id", "confirmed_at"])
+    op.create_index("ix_sms_campaigns_recent", "sms_campaigns", ["team_id", "status", "finished_at"])
     tagged = sa.text("tag IS NOT NULL")
     op.create_index("ix_jobs_tag", "jobs", ["tag"], postgresql_where=tagged, sqlite_where=tagged)
     tag_jobs()
@@ -192,6 +197,8 @@ def downgrade() -> None:
         op.drop_table(f"sms_{name}")
     op.drop_index("ix_jobs_tag", "jobs")
     op.drop_index("ix_sms_recipients_number", "sms_recipients")
+    op.drop_index("ix_sms_campaigns_confirmed", "sms_campaigns")
+    op.drop_index("ix_sms_campaigns_recent", "sms_campaigns")
     for table, columns in reversed(added().items()):
         with op.batch_alter_table(table) as batch:
             for column in reversed(columns):

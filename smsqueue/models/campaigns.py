@@ -68,6 +68,8 @@ class Campaign(Base):
     __table_args__ = (
         sa.Index("ix_sms_campaigns_team", "team_id", "id"),
         sa.Index("ix_sms_campaigns_status", "status", "finished_at"),
+        sa.Index("ix_sms_campaigns_confirmed", "team_id", "confirmed_at"),
+        sa.Index("ix_sms_campaigns_recent", "team_id", "status", "finished_at"),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
@@ -91,6 +93,8 @@ class Campaign(Base):
     checked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     bad: Mapped[int] = mapped_column(default=0)
     duplicates: Mapped[int] = mapped_column(default=0)
+    opted_out: Mapped[int] = mapped_column(sa.Integer, server_default=ZERO)
+    """How many rows were left out when they were checked, because their numbers want no texts of the team."""
     countries: Mapped[dict[str, int] | None] = mapped_column(sa.JSON)
     """How many recipients are in each country, by ISO code."""
 
@@ -123,6 +127,8 @@ class Campaign(Base):
     """The zone in which `scheduled_for` was chosen."""
     first_ten: Mapped[bool] = mapped_column(server_default=sa.false())
     """The first ten go alone, and the rest only when most of them were taken."""
+    first_ten_chosen: Mapped[bool | None] = mapped_column(sa.Boolean)
+    """Whether somebody said so; NULL: as the team's rule says for so many recipients."""
     released_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     """When the rest was let go after the first ten; NULL: it waits, or there was nothing to wait for."""
     paused_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -167,5 +173,6 @@ class SkippedRow(Base):
     campaign_id: Mapped[int] = mapped_column(sa.ForeignKey(Campaign.id, ondelete="CASCADE"))
     source_row: Mapped[int] = mapped_column(sa.Integer)
     duplicate: Mapped[bool] = mapped_column(default=False)
+    opted_out: Mapped[bool] = mapped_column(server_default=sa.false())
     cell: Mapped[str] = mapped_column(sa.String(200))
     problem: Mapped[str] = mapped_column(sa.String(500))
