@@ -6,7 +6,7 @@ from flask import Flask, current_app
 
 from smsqueue.cli.base import settings
 from smsqueue.db import Database
-from smsqueue.domain import completion, drafts
+from smsqueue.domain import completion, drafts, first_ten, pausing, stopping
 from smsqueue.handlers import Services, register_all
 from smsqueue.mail import Mailer
 from smsqueue.observe.redaction import scrub
@@ -35,6 +35,17 @@ def close_left_open(store: Database) -> None:
         found = completion.open_without_rows(session)
     for campaign_id in found:
         store.write(partial(completion.close, campaign_id=campaign_id))
+
+
+def look_after_waiting(store: Database) -> None:
+    """Judge first tens that nobody judged, end what waited for them too long, keep paused campaigns' jobs on hold."""
+    with store.reading() as session:
+        undecided, paused = first_ten.undecided(session), pausing.paused(session)
+    for campaign_id in undecided:
+        store.write(partial(stopping.end_what_waited_too_long, campaign_id=campaign_id))
+        store.write(partial(completion.close, campaign_id=campaign_id))
+    for campaign_id in paused:
+        store.write(partial(pausing.hold_again, campaign_id=campaign_id))
 
 
 def purge_drafts(store: Database) -> None:

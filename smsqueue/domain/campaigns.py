@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from hmac import compare_digest
 from uuid import UUID
 
@@ -13,13 +13,13 @@ from sqlalchemy.orm import Session
 from smsqueue.core.clock import now
 from smsqueue.core.errors import SmsQueueError
 from smsqueue.db import changed, table_of
-from smsqueue.domain import completion, credits, drafts, stopping
+from smsqueue.domain import completion, credits, drafts, first_ten, stopping
 from smsqueue.domain.counting import Changes
 from smsqueue.domain.errors import NotFound
 from smsqueue.domain.jobs import SendBulkSmsJob, SendingJob, SendSingleSmsJob
 from smsqueue.domain.stopping import NotRunning
 from smsqueue.models import Attempt, Campaign, Kind, Recipient, Status, User
-from smsqueue.queue.dispatch import enqueue_many
+from smsqueue.queue.dispatch import clock_us, enqueue_many, when
 from smsqueue.queue.events import emit_once_committed
 
 __all__ = ["NotRunning", "Terms", "cancel", "discard", "find", "launch", "listing"]
@@ -44,6 +44,10 @@ class NothingToSend(SmsQueueError):
 
 class NotChecked(SmsQueueError):
     """The draft's rows are still being checked."""
+
+
+class NotWaiting(SmsQueueError):
+    """No part of the campaign waits for its first recipients."""
 
 
 class OwnerDisabled(SmsQueueError):
@@ -77,30 +81,43 @@ def launch(session: Session, team_id: int, uuid: UUID, token: str, terms: Terms)
     campaign = find(session, team_id, uuid)
     if not campaign.token or not compare_digest(campaign.token, token):
         raise WrongToken
-    started = now()
     mine = sa.update(campaigns).where(
         campaigns.c.id == campaign.id, campaigns.c.status == Status.DRAFT, campaigns.c.token == token
     )
-    until = started + timedelta(seconds=terms.validity_seconds)
-    values = {"status": Status.PENDING, "confirmed_at": started, "valid_until": until, "upload_id": None}
+    values = {"status": Status.PENDING, "confirmed_at": now(), "upload_id": None}
     is_first = changed(session, mine.values(values)) == 1
     campaign = find(session, team_id, uuid)
     if campaign.token != token or campaign.status == Status.DRAFT:
         raise WrongToken  # written over since we looked
     if is_first:
         _refuse_unfit(session, campaign, terms)
-        enqueue_many(session, _slices(campaign, terms.slice_rows), group=str(team_id))
-        changes = Changes(queued=campaign.total, charged=campaign.price)
-        changes.write(session, campaign.id)
-        credits.open_account(session, credits.escrow(campaign.id), cached=True)
-        user_id = campaign.user_id
-        credits.charge(session, campaign, campaign.price, key=f"launch:{campaign.uuid}", user_id=user_id)
+        _queue(session, campaign, terms)
+        _charge(session, campaign)
         session.refresh(campaign)
-        session.refresh(campaign)
-        emit_once_committed(
-            session, "campaign.launched", campaign_id=campaign.id, total=campaign.total, price=campaign.price
-        )
+        facts = {"campaign_id": campaign.id, "total": campaign.total, "price": campaign.price}
+        emit_once_committed(session, "campaign.launched", **facts)
     return campaign
+
+
+def _queue(session: Session, campaign: Campaign, terms: Terms) -> None:
+    """Queue a campaign's slices, for now or for its time; beyond the first ten on hold, if these go alone."""
+    delay = delay_until(session, campaign.scheduled_for)
+    began = campaign.scheduled_for if delay else campaign.confirmed_at
+    campaign.status = Status.SCHEDULED if delay else Status.PENDING
+    campaign.valid_until = (began or now()) + timedelta(seconds=campaign.validity_seconds or terms.validity_seconds)
+    campaign.first_ten = campaign.first_ten and campaign.total > first_ten.FIRST
+    session.flush()  # the counters are written by an UPDATE of their own
+    alone = first_ten.FIRST if campaign.first_ten else 0
+    first, rest = _slices(campaign, terms.slice_rows, alone)
+    enqueue_many(session, first, delay=delay, group=str(campaign.team_id))
+    enqueue_many(session, rest, group=str(campaign.team_id), held=True)
+
+
+def _charge(session: Session, campaign: Campaign) -> None:
+    Changes(queued=campaign.total, charged=campaign.price).write(session, campaign.id)
+    credits.open_account(session, credits.escrow(campaign.id), cached=True)
+    user_id = campaign.user_id
+    credits.charge(session, campaign, campaign.price, key=f"launch:{campaign.uuid}", user_id=user_id)
 
 
 def cancel(session: Session, team_id: int, uuid: UUID, by: str | None = None) -> Campaign:
@@ -110,6 +127,21 @@ def cancel(session: Session, team_id: int, uuid: UUID, by: str | None = None) ->
     completion.close(session, campaign.id)  # safe here: `stop` has locked the campaign's row
     session.refresh(campaign)
     return campaign
+
+
+def send_rest(session: Session, team_id: int, uuid: UUID) -> Campaign:
+    """Send the rest of a campaign, whatever its first ten have told or not; raise NotWaiting."""
+    campaign = find(session, team_id, uuid)
+    if not first_ten.let_rest_go(session, campaign):
+        raise NotWaiting("No part of this campaign waits for its first recipients.")
+    return campaign
+
+
+def delay_until(session: Session, moment: datetime | None) -> float:
+    """Return the seconds until a moment, by the database's clock; 0 when it is over, or none is meant."""
+    if moment is None:
+        return 0.0
+    return max(0.0, (moment - when(clock_us(session))).total_seconds())
 
 
 def discard(session: Session, team_id: int, uuid: UUID) -> None:
@@ -150,14 +182,16 @@ def attempts(session: Session, recipient_ids: Sequence[int]) -> dict[int, list[A
     return found
 
 
-def _slices(campaign: Campaign, rows: int) -> list[SendingJob]:
+def _slices(campaign: Campaign, rows: int, alone: int) -> tuple[list[SendingJob], list[SendingJob]]:
+    """Cut a campaign into the jobs that go first and those that wait: none, or all but the first `alone` rows."""
     if campaign.kind == Kind.SINGLE:
-        return [SendSingleSmsJob(campaign_id=campaign.id)]
+        return [SendSingleSmsJob(campaign_id=campaign.id)], []
     total = campaign.total
-    return [
+    after: list[SendingJob] = [
         SendBulkSmsJob(campaign_id=campaign.id, first_row=first, last_row=min(first + rows - 1, total))
-        for first in range(1, total + 1, rows)
+        for first in range(1 + alone, total + 1, rows)
     ]
+    return ([SendBulkSmsJob(campaign_id=campaign.id, first_row=1, last_row=alone)], after) if alone else (after, [])
 
 
 def _refuse_unfit(session: Session, campaign: Campaign, terms: Terms) -> None:

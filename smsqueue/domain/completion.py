@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from smsqueue.core.clock import now
-from smsqueue.domain import notices
+from smsqueue.domain import first_ten, notices
 from smsqueue.models import Campaign, Status
 from smsqueue.queue.events import emit_once_committed
 
@@ -24,11 +24,13 @@ def close(session: Session, campaign_id: int) -> bool:
     """End the campaign if nothing of it is queued or being sent, and say whether this call did.
 
     Must run in a transaction of its own: two workers that finish together each see only their own rows before.
+    Before that it asks whether the first ten let the rest go, or stop it.
     """
+    first_ten.judge(session, campaign_id)  # locks recipients, so it comes before the campaign's lock
     campaign = locked(session, campaign_id)
     if campaign.finished_at or campaign.status not in RUNNING or campaign.queued or campaign.sending:
         return False
-    campaign.finished_at = now()
+    campaign.finished_at, campaign.paused_at = now(), None
     if campaign.status != Status.CANCELLED:
         failed = campaign.gave_up or not (campaign.accepted + campaign.unknown)
         campaign.status = Status.FAILED if failed else Status.COMPLETED

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from smsqueue.db import first_line, is_away
-from smsqueue.domain import completion, journal, stopping
+from smsqueue.domain import completion, journal, standing, stopping
 from smsqueue.domain.counting import Changes
 from smsqueue.domain.journal import Answer, Intent, Sender
 from smsqueue.domain.senders import Calls, Senders
@@ -183,6 +183,8 @@ class SliceRun:
         count, ready, due = session.execute(sa.select(*columns).where(*queued)).one()
         if not count:
             return None
+        if hindrance := standing.hindrance(campaign, self.rows, self._now()):
+            return hindrance
         if due is None or (ready and self.unreachable < self.senders.concurrency):
             return Snooze(0, self.ends or "more to send")
         wait = max(0.0, (due - self._now()).total_seconds())

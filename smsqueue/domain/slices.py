@@ -46,12 +46,12 @@ def on_retried(session: Session, job: SendingJob, validity_seconds: int) -> None
     campaign = session.get(Campaign, job.campaign_id)
     if campaign is None or not settlement.charge_again(session, campaign, job.rows, user_id=campaign.user_id):
         raise NotRetryable(f"Nothing of campaign {job.campaign_id} is left to send again by this job.")
-    values = {
-        "status": Status.PROCESSING,
+    values = {  # MariaDB sets them in this order, so what asks for another column's value comes before that
+        "gave_up": sa.case((campaigns.c.gave_up > 0, campaigns.c.gave_up - 1), else_=0),
         "finished_at": None,
         "error": None,
-        "gave_up": sa.case((campaigns.c.gave_up > 0, campaigns.c.gave_up - 1), else_=0),
-        "valid_until": now() + timedelta(seconds=validity_seconds),
+        "valid_until": now() + timedelta(seconds=campaign.validity_seconds or validity_seconds),
+        "status": sa.case((campaigns.c.status == Status.PAUSED, Status.PAUSED), else_=Status.PROCESSING),
     }
     mine = sa.update(campaigns).where(campaigns.c.id == campaign.id, campaigns.c.status != Status.CANCELLED)
     if not changed(session, mine.values(values)):

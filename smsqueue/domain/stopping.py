@@ -5,13 +5,17 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from smsqueue.core import clock
 from smsqueue.core.errors import SmsQueueError
 from smsqueue.db import changed, table_of
+from smsqueue.domain import first_ten, standing
+from smsqueue.domain.jobs import campaign_tag
 from smsqueue.domain.journal import mark_crashed
 from smsqueue.domain.optouts import suppress
 from smsqueue.domain.settlement import GAVE_UP, Rows, end_waiting
 from smsqueue.gateways.base import Rejected
 from smsqueue.models import Campaign, State, Status, User
+from smsqueue.queue import holding
 from smsqueue.queue.events import emit_once_committed
 
 campaigns = table_of(Campaign)
@@ -27,6 +31,8 @@ class NotRunning(SmsQueueError):
 
 def start(session: Session, campaign: Campaign, now: datetime) -> None:
     """Set a pending campaign, or a scheduled one whose time has come, to processing, with the time."""
+    if standing.is_early(campaign, now):
+        return
     waiting = campaigns.c.status.in_((Status.SCHEDULED, Status.PENDING))
     mine = sa.update(campaigns).where(campaigns.c.id == campaign.id, waiting)
     started = sa.func.coalesce(campaigns.c.started_at, now)
@@ -61,6 +67,7 @@ def _could_stop(session: Session, campaign: Campaign, reason: str) -> bool:
     if not changed(session, running.values(status=Status.CANCELLED, error=reason)):
         return False
     session.refresh(campaign)
+    holding.let_go(session, campaign_tag(campaign.id))  # jobs that waited for a time find nothing left, and end
     emit_once_committed(session, "campaign.stopped", campaign_id=campaign.id, reason=reason)
     return True
 
@@ -71,23 +78,38 @@ def stop_for_account(session: Session, campaign: Campaign, refusal: Rejected) ->
     end_waiting(session, campaign, None, State.FAILED, error=reason, code=refusal.code[:40])
     mine = sa.update(campaigns).where(campaigns.c.id == campaign.id)
     session.execute(mine.values(error=reason, gave_up=campaigns.c.gave_up + 1))
+    holding.let_go(session, campaign_tag(campaign.id))
     emit_once_committed(session, "campaign.stopped", campaign_id=campaign.id, reason=reason)
 
 
 def end_what_may_not_go(session: Session, campaign: Campaign, rows: Rows, now: datetime) -> bool:
-    """End the waiting recipients of a slice that may not be sent any more; say whether that was so."""
+    """End the waiting recipients of a slice that may not be sent any more; say whether none of them may go now."""
     session.refresh(campaign)
     owner = session.get_one(User, campaign.user_id)
     if campaign.status == Status.CANCELLED:
         end_waiting(session, campaign, rows, State.CANCELLED, error=campaign.error or CANCELLED)
     elif campaign.status in RUNNING and not owner.active:
         _could_stop(session, campaign, OWNER_DISABLED)
-    elif campaign.valid_until is not None and now >= campaign.valid_until:
+    elif _is_too_late(campaign, now):
         end_waiting(session, campaign, rows, State.EXPIRED, error=TOO_LATE)
     else:
         suppress(session, campaign, rows)
-        return campaign.status != Status.PROCESSING
+        return campaign.status != Status.PROCESSING or first_ten.holds(campaign, rows)
     return True
+
+
+def end_what_waited_too_long(session: Session, campaign_id: int) -> None:
+    """End the rest of a campaign that waited for its first ten until it was too late: no slice of it would see that."""
+    campaign = session.get_one(Campaign, campaign_id)
+    if first_ten.is_waiting(campaign) and _is_too_late(campaign, clock.now()):
+        end_waiting(session, campaign, None, State.EXPIRED, error=TOO_LATE)
+        holding.let_go(session, campaign_tag(campaign_id))
+
+
+def _is_too_late(campaign: Campaign, now: datetime) -> bool:
+    if campaign.status == Status.PAUSED:
+        return False  # it gets the time of its pause back
+    return campaign.valid_until is not None and now >= campaign.valid_until
 
 
 def give_up(session: Session, campaign: Campaign, rows: Rows, reason: str, now: datetime) -> None:

@@ -1,0 +1,148 @@
+"""The first ten go alone: what they tell lets the rest of a campaign go, or stops it untouched."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from smsqueue.core.clock import now
+from smsqueue.db import changed, table_of
+from smsqueue.domain.jobs import campaign_tag
+from smsqueue.domain.settlement import Rows, end_waiting, recipients
+from smsqueue.models import Attempt, Campaign, State, Status
+from smsqueue.queue import holding
+from smsqueue.queue.events import emit_once_committed
+
+attempts, campaigns = table_of(Attempt), table_of(Campaign)
+FIRST = 10
+CODE = "first_ten"
+"""The code of recipients that were left alone because of what became of the first ten."""
+OPEN = (Status.SCHEDULED, Status.PENDING, Status.PROCESSING, Status.PAUSED)
+TAKEN = (State.SENT, State.DELIVERED)
+NOT_ASKED = (State.SUPPRESSED, State.EXPIRED)
+"""Of these no gateway was asked, so they tell nothing about the rest."""
+_was_refused = (
+    sa.select(sa.literal(1))
+    .where(attempts.c.recipient_id == recipients.c.id, attempts.c.outcome == "rejected")
+    .exists()
+    .label("was_refused")
+)
+
+
+class Verdict(StrEnum):
+    """What the first ten tell about the rest."""
+
+    WAIT = "wait"
+    LET_GO = "let go"
+    STOP = "stop"
+
+
+@dataclass
+class Told:
+    """What the gateway said to the first ten."""
+
+    open: int = 0
+    asked: int = 0
+    taken: int = 0
+    refusals: Counter[str] = field(default_factory=Counter)
+    """How often each reason was given."""
+
+    @property
+    def refused(self) -> int:
+        """How many were refused, for whatever reason."""
+        return self.refusals.total()
+
+    @property
+    def verdict(self) -> Verdict:
+        """Judge: most refused, or somebody taken, or neither; an unknown one is no refusal, and no answer either."""
+        if self.open:
+            return Verdict.WAIT
+        if 2 * self.refused > self.asked:
+            return Verdict.STOP
+        return Verdict.LET_GO if self.taken or not self.asked else Verdict.WAIT
+
+
+def is_waiting(campaign: Campaign) -> bool:
+    """Say whether the rest of a campaign waits for what becomes of its first ten."""
+    return campaign.first_ten and campaign.released_at is None and campaign.status in OPEN
+
+
+def holds(campaign: Campaign, rows: Rows) -> bool:
+    """Say whether these rows may not be sent to yet, since the first ten have not told enough."""
+    return rows[1] > FIRST and is_waiting(campaign)
+
+
+def judge(session: Session, campaign_id: int) -> None:
+    """Let the rest of a campaign go, or stop it, as soon as its first ten have told enough; else do nothing.
+
+    What is left alone is credited in the caller's transaction. It may be called at any time, and by several at once.
+    """
+    campaign = session.get(Campaign, campaign_id, populate_existing=True)
+    if campaign is None or not is_waiting(campaign):
+        return
+    told = look(session, campaign)
+    if told.verdict is Verdict.STOP:
+        _stop(session, campaign, told)
+    elif told.verdict is Verdict.LET_GO:
+        let_rest_go(session, campaign)
+
+
+def look(session: Session, campaign: Campaign) -> Told:
+    """Gather what is known of the first ten: the send's answers, and what reports have come by now."""
+    told = Told()
+    columns = (recipients.c.state, recipients.c.code, recipients.c.error, _was_refused)
+    mine = (recipients.c.campaign_id == campaign.id, recipients.c.row <= FIRST)
+    for row in session.execute(sa.select(*columns).where(*mine)):
+        told.open += row.state in (State.QUEUED, State.SENDING)
+        told.asked += row.state not in NOT_ASKED
+        told.taken += row.state in TAKEN
+        if row.state == State.UNDELIVERED or (row.state == State.FAILED and row.was_refused):
+            told.refusals[row.error or row.code or "no reason given"] += 1
+    return told
+
+
+def let_rest_go(session: Session, campaign: Campaign) -> bool:
+    """Let the rest be sent, for good; say whether it had to wait until now. While it is paused it waits on."""
+    waits = (campaigns.c.first_ten.is_(True), campaigns.c.released_at.is_(None), campaigns.c.status.in_(OPEN))
+    mine = sa.update(campaigns).where(campaigns.c.id == campaign.id, *waits)
+    if not changed(session, mine.values(released_at=now())):
+        return False
+    session.refresh(campaign)
+    if campaign.status in (Status.PENDING, Status.PROCESSING):
+        holding.let_go(session, campaign_tag(campaign.id))
+    emit_once_committed(session, "campaign.released", campaign_id=campaign.id)
+    return True
+
+
+def let_first_go(session: Session, campaign: Campaign, delay: float) -> None:
+    """Let only jobs of the first ten be claimed, after `delay` seconds; the rest stays on hold."""
+    tag = campaign_tag(campaign.id)
+    ids = [job.id for job in holding.waiting(session, tag) if _last_row(job.payload) <= FIRST]
+    holding.let_go(session, tag, delay=delay, ids=ids)
+
+
+def undecided(session: Session) -> Sequence[int]:
+    """Return campaigns whose rest waits for the first ten."""
+    waits = (Campaign.first_ten.is_(True), Campaign.released_at.is_(None), Campaign.status.in_(OPEN))
+    return session.scalars(sa.select(Campaign.id).where(*waits).order_by(Campaign.id).limit(100)).all()
+
+
+def _stop(session: Session, campaign: Campaign, told: Told) -> None:
+    (cause, _), *_others = told.refusals.most_common(1)
+    first = f"{told.refused} of {told.asked} refused: {cause[:150].rstrip('. ')}."
+    reason = f"{first} Stopped, {campaign.queued:,} untouched, nothing charged for them."
+    end_waiting(session, campaign, None, State.CANCELLED, error=reason[:300], code=CODE)
+    mine = sa.update(campaigns).where(campaigns.c.id == campaign.id, campaigns.c.status.in_(OPEN))
+    if changed(session, mine.values(error=reason, gave_up=campaigns.c.gave_up + 1)):
+        emit_once_committed(session, "campaign.stopped", campaign_id=campaign.id, reason=reason)
+    holding.let_go(session, campaign_tag(campaign.id))  # they find nothing left, and end
+
+
+def _last_row(payload: str) -> int:
+    data: dict[str, Any] = json.loads(payload)["data"]
+    return int(data.get("last_row", 1))
