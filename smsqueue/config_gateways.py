@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from smsqueue import declaration
-from smsqueue.core import environment
+from smsqueue.core import environment, tokens
 from smsqueue.core.environment import Problem, Reader, names, number, one_of, setting, text, url, yes_no
 
 NEEDED = {
     "twilio": ("twilio_account_sid", "twilio_auth_token"),
-    "vonage": ("vonage_api_key", "vonage_api_secret", "vonage_from"),
+    "vonage": ("vonage_api_key", "vonage_from"),
     "kannel": ("kannel_url", "kannel_username", "kannel_password", "kannel_from"),
     "http": ("http_gateway_file",),
 }
+KEY_INSTEAD = " (only the Messages API takes VONAGE_PRIVATE_KEY instead)"
 SECRET_PREFIX = "HTTP_GATEWAY_SECRET_"  # noqa: S105 - the name of a variable
 METHODS = ("sha256", "md5hash", "md5", "sha1", "sha512")
 NUMBER = re.compile(r"\+?[0-9]{3,15}")
@@ -50,8 +51,20 @@ def _any_url(typed: str) -> str:
     return url("http", "https").read(typed) if typed else ""
 
 
+def _private_key(typed: str) -> str:
+    pem = typed.replace("\\n", "\n")  # as one line, which is all that some files of settings can hold
+    if not pem:
+        return pem
+    try:
+        tokens.read_key(pem)
+    except tokens.BadKey as error:
+        raise environment.BadValue(f"it {error}") from error
+    return pem
+
+
 sender = Reader(_sender, "must be a number, a short code, or a name of at most 11 letters, digits and spaces")
 address = Reader(_any_url, url("http", "https").verdict)
+private_key = Reader(_private_key, "must be an RSA private key in PEM form")
 networks = Reader(_networks, "must be addresses or networks with commas between")
 rate = number(0.01, 100_000)
 
@@ -105,6 +118,16 @@ class GatewaySettings:
     vonage_api: str = setting("VONAGE_API", one_of("sms", "messages"), "sms", "which of its two APIs")
     vonage_api_key: str = setting("VONAGE_API_KEY", text, "", "account", shown_default="none")
     vonage_api_secret: str = setting("VONAGE_API_SECRET", text, "", "its secret", shown_default="none", secret=True)
+    vonage_application_id: str = setting(
+        "VONAGE_APPLICATION_ID",
+        _matching("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "must be a UUID"),
+        "",
+        "application that signs in to the Messages API",
+        shown_default="none",
+    )
+    vonage_private_key: str = setting(
+        "VONAGE_PRIVATE_KEY", private_key, "", "and its RSA key", shown_default="none", secret=True
+    )
     vonage_signature_secret: str = setting(
         "VONAGE_SIGNATURE_SECRET", text, "", "signs reports", shown_default="none", secret=True
     )
@@ -180,12 +203,15 @@ def together(gateway: str, values: GatewaySettings, chosen_by: str = "SMS_GATEWA
     if gateway == "http" and values.http_gateway_file:
         yield from _declaration(values.http_gateway_file, values)
     if gateway == "vonage":
-        yield from _vonage(values)
+        yield from _vonage(values, chosen_by)
     if gateway == "kannel" and "%" in values.callback_base_url:
         yield Problem("SMS_CALLBACK_BASE_URL", values.callback_base_url, "must not have % in it, which Kannel expands")
 
 
-def _vonage(values: GatewaySettings) -> Iterator[Problem]:
+def _vonage(values: GatewaySettings, chosen_by: str) -> Iterator[Problem]:
+    signs_in_by_key = values.vonage_api == "messages" and values.vonage_private_key
+    if not values.vonage_api_secret and (values.vonage_reports_lookup or not signs_in_by_key):
+        yield Problem("VONAGE_API_SECRET", "not set", f"is needed by {chosen_by}=vonage{KEY_INSTEAD}")
     if not re.fullmatch(r"\+?[0-9]+|[A-Za-z0-9 ]*", values.vonage_from):
         yield Problem("VONAGE_FROM", values.vonage_from, "must be a number, or a name of letters, digits and spaces")
     if values.callback_base_url and not values.vonage_signature_secret:
@@ -197,6 +223,9 @@ def keys_are_whole(values: GatewaySettings) -> Iterator[Problem]:
     if bool(values.twilio_api_key_sid) != bool(values.twilio_api_key_secret):
         found = values.twilio_api_key_sid or "not set"
         yield Problem("TWILIO_API_KEY_SID", found, "and TWILIO_API_KEY_SECRET go together: set both or none")
+    if bool(values.vonage_application_id) != bool(values.vonage_private_key):
+        found = values.vonage_application_id or "not set"
+        yield Problem("VONAGE_APPLICATION_ID", found, "and VONAGE_PRIVATE_KEY go together: set both or none")
 
 
 def is_ready(gateway: str, values: GatewaySettings) -> bool:

@@ -2,14 +2,22 @@
 
 import hmac
 import json
-from base64 import b64encode, urlsafe_b64encode
+import re
+import time
+from base64 import b64encode, urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from smsqueue.core import tokens
+from smsqueue.core.environment import BadSettings
 from smsqueue.gateways.base import (
     Callback,
     Deferred,
@@ -51,6 +59,68 @@ def messages(tmp_path):
     adapter = MESSAGES.build(tmp_path, "http://127.0.0.1:9")
     yield adapter
     adapter.close()
+
+
+@pytest.fixture(scope="module")
+def key():
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+def pem(key) -> str:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+
+def unpacked(written: str) -> bytes:
+    return urlsafe_b64decode(written + "=" * (-len(written) % 4))
+
+
+def test_application_signs_in_with_a_new_token_for_each_text(tmp_path, key):
+    file = tmp_path / "key.pem"
+    file.write_text(pem(key))
+    environ = {"VONAGE_APPLICATION_ID": UUID, "VONAGE_PRIVATE_KEY_FILE": str(file), "VONAGE_API_SECRET": ""}
+    sent = [MESSAGES.send(MESSAGES.taken, tmp_path, **environ)[1][0] for _ in range(2)]
+    given = [re.search(rb"Authorization: Bearer (\S+)\r\n", request)[1].decode() for request in sent]
+    claims = []
+    for token in given:
+        head, said, signed = token.split(".")
+        key.public_key().verify(unpacked(signed), f"{head}.{said}".encode(), PKCS1v15(), SHA256())
+        assert json.loads(unpacked(head)) == {"alg": "RS256", "typ": "JWT"}
+        claims.append(json.loads(unpacked(said)))
+    assert {each["application_id"] for each in claims} == {UUID}
+    assert all(each["exp"] - each["iat"] == 900 and abs(each["iat"] - time.time()) < 60 for each in claims)
+    assert claims[0]["jti"] != claims[1]["jti"]
+
+
+def test_key_in_one_line_is_a_key_too_and_stays_hidden(tmp_path, key):
+    environ = {"VONAGE_APPLICATION_ID": UUID, "VONAGE_PRIVATE_KEY": pem(key).replace("\n", "\\n")}
+    found = MESSAGES.settings(tmp_path, "http://127.0.0.1:9", **environ)
+    assert found.vonage_private_key == pem(key)
+    assert "PRIVATE KEY" not in repr(found)
+
+
+SMALL = {"VONAGE_APPLICATION_ID": UUID}
+BAD_KEYS = [
+    ({**SMALL, "VONAGE_PRIVATE_KEY": "secret words"}, "VONAGE_PRIVATE_KEY (hidden) cannot be used: it is no private"),
+    ({"VONAGE_APPLICATION_ID": "abc"}, "VONAGE_APPLICATION_ID (abc) must be a UUID"),
+    (SMALL, "VONAGE_APPLICATION_ID ("),
+    ({**SMALL, "VONAGE_API_SECRET": ""}, "VONAGE_API_SECRET (not set) is needed by SMS_GATEWAY=vonage"),
+]
+
+
+@pytest.mark.parametrize(("environ", "problem"), BAD_KEYS)
+def test_wrong_key_stops_the_start(tmp_path, environ, problem):
+    with pytest.raises(BadSettings) as caught:
+        MESSAGES.settings(tmp_path, "http://127.0.0.1:9", **environ)
+    assert problem in str(caught.value)
+    assert "secret words" not in str(caught.value)
+
+
+def test_only_an_rsa_key_of_2048_bits_signs(key):
+    assert tokens.read_key(pem(key)).key_size == 2048
+    with pytest.raises(tokens.BadKey, match="has 1024 bits, at least 2048 are needed"):
+        tokens.read_key(pem(rsa.generate_private_key(public_exponent=65537, key_size=1024)))
+    with pytest.raises(tokens.BadKey, match="is no RSA key"):
+        tokens.read_key(pem(ec.generate_private_key(ec.SECP256R1())))
 
 
 def part(status: object, number: int = 1) -> dict[str, object]:

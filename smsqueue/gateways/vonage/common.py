@@ -1,11 +1,13 @@
 """What both of Vonage's APIs have in common: numbers, limits, the paid search."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
+from uuid import uuid4
 
 from smsqueue.config import Settings
+from smsqueue.core import clock, tokens
 from smsqueue.gateways.adapter import basic
 from smsqueue.gateways.base import NotFound, Outgoing, Rejected, Sent, Unknown
 from smsqueue.gateways.http import Answer, HttpCaller, Request
@@ -13,6 +15,7 @@ from smsqueue.gateways.tables import Meaning
 
 API = "https://api.nexmo.com"
 LONGEST_TEXT = 3200
+TOKEN_SECONDS = 900
 SHORTEST_LIFE, LONGEST_LIFE = 20, 604_800
 BEFORE, AFTER = timedelta(seconds=5), timedelta(seconds=120)
 
@@ -20,6 +23,18 @@ BEFORE, AFTER = timedelta(seconds=5), timedelta(seconds=120)
 def authorization(settings: Settings) -> str:
     """Sign in with key and secret."""
     return basic(settings.vonage_api_key, settings.vonage_api_secret)
+
+
+def token(settings: Settings) -> Callable[[], str]:
+    """Make what signs in with a new token for each request: the application's, signed by its key."""
+    key = tokens.read_key(settings.vonage_private_key)
+
+    def make() -> str:
+        now = int(clock.now().timestamp())
+        claims = {"application_id": settings.vonage_application_id, "iat": now, "exp": now + TOKEN_SECONDS}
+        return f"Bearer {tokens.sign({**claims, 'jti': str(uuid4())}, key)}"
+
+    return make
 
 
 def digits(number: str) -> str:

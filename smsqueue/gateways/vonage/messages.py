@@ -39,7 +39,8 @@ class VonageMessagesGateway(HttpAdapter):
         super().__init__(settings)
         self.table = Table(self.name, codes.MESSAGES)
         self._url = f"{settings.vonage_base_url or common.API}/v1/messages"
-        self._headers = {"Authorization": common.authorization(settings), "Content-Type": "application/json"}
+        basic = common.authorization(settings)
+        self._authorization = common.token(settings) if settings.vonage_private_key else lambda: basic
         self._sender = common.digits(settings.vonage_from)
         self._secret, self._key = settings.vonage_signature_secret, settings.vonage_api_key
         self._search = common.Search(self.caller, settings)
@@ -67,7 +68,8 @@ class VonageMessagesGateway(HttpAdapter):
         }
         if outgoing.validity_seconds:
             values["ttl"] = common.life(outgoing)
-        return Request("POST", self._url, self._headers, json.dumps(values).encode())
+        headers = {"Authorization": self._authorization(), "Content-Type": "application/json"}
+        return Request("POST", self._url, headers, json.dumps(values).encode())
 
     def read(self, answer: Answer) -> Outcome:
         """Say what an answer means."""

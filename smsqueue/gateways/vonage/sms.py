@@ -103,6 +103,7 @@ class VonageSmsGateway(HttpAdapter):
                 code=code,
                 at=from_iso(values.get("message-timestamp")),
                 price=values.get("price"),
+                is_part=True,
                 **common.told(codes.SMS_REPORTS.get(code)),
             )
         ]
