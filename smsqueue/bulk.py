@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.orm import Session
 
 
@@ -15,6 +15,18 @@ def insert_many(session: Session, table: sa.Table, rows: Sequence[Mapping[str, A
         session.execute(_insert_arrays(table, tuple(rows[0])), _turned(rows))
     else:
         session.execute(sa.insert(table), list(rows))
+
+
+def insert_new(session: Session, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows of the same columns, but for those that a unique key says are there already."""
+    dialect = session.get_bind().dialect.name
+    if dialect == "postgresql":
+        session.execute(_insert_new_arrays(table, tuple(rows[0])), _turned(rows))
+    elif dialect == "sqlite":
+        session.execute(sqlite.insert(table).on_conflict_do_nothing(), list(rows))
+    else:  # not INSERT IGNORE: that one keeps other mistakes quiet, too
+        key = next(iter(table.primary_key.columns))
+        session.execute(mysql.insert(table).on_duplicate_key_update({key.name: key}), list(rows))
 
 
 def update_many(session: Session, table: sa.Table, key: str, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -40,6 +52,13 @@ def _arrays(table: sa.Table, names: tuple[str, ...]) -> sa.TableValuedAlias:
 def _insert_arrays(table: sa.Table, names: tuple[str, ...]) -> sa.Insert:
     given = _arrays(table, names)
     return sa.insert(table).from_select(list(names), sa.select(*(given.c[name] for name in names)), False)
+
+
+@lru_cache
+def _insert_new_arrays(table: sa.Table, names: tuple[str, ...]) -> sa.Insert:
+    given = _arrays(table, names)
+    statement = postgresql.insert(table).from_select(list(names), sa.select(*(given.c[name] for name in names)), False)
+    return statement.on_conflict_do_nothing()
 
 
 @lru_cache

@@ -57,7 +57,13 @@ def _entries(session: Session) -> Iterator[str]:
     statement = sa.select(*columns, accounts.c.name, entries.c.amount).select_from(joined)
     for id_, kind, team_id, campaign_id, name, amount in _stream(session, statement):
         mine, held = wallet(team_id), escrow(campaign_id)
-        ways = {"grant": (TOPUP, mine), "charge": (mine, held), "spend": (held, REVENUE), "return": (held, mine)}
+        ways = {
+            "grant": (TOPUP, mine),
+            "charge": (mine, held),
+            "spend": (held, REVENUE),
+            "return": (held, mine),
+            "refund": (REVENUE, mine),
+        }
         if kind not in ways or name != ways[kind][amount > 0]:
             yield f"ledger transaction {id_}: a {kind} of team {team_id} moved {amount} in {name}"
 
@@ -77,8 +83,11 @@ def _balances(session: Session) -> Iterator[str]:
 
 def _flows(session: Session) -> Iterator[str]:
     """What a campaign says was charged, returned and spent is what the ledger moved for it."""
-    kinds = {"charged": "charge", "returned": "return", "spent": "spend"}
-    moved = [_sum(sa.case((transactions.c.kind == kind, entries.c.amount), else_=0)) for kind in kinds.values()]
+    kinds = {"charged": {"charge": 1}, "returned": {"return": 1, "refund": 1}, "spent": {"spend": 1, "refund": -1}}
+    moved = [
+        _sum(sa.case(*((transactions.c.kind == kind, entries.c.amount * sign) for kind, sign in each.items()), else_=0))
+        for each in kinds.values()
+    ]
     stored = [campaigns.c[name] for name in kinds]
     gains = sa.and_(entries.c.transaction_id == transactions.c.id, entries.c.amount > 0)
     joined = campaigns.outerjoin(transactions, transactions.c.campaign_id == campaigns.c.id).outerjoin(entries, gains)
@@ -135,7 +144,9 @@ def _settlements(session: Session) -> Iterator[str]:
     wrong = sa.or_(
         sa.and_(recipients.c.state.in_(HELD), recipients.c.settlement_id.isnot(None)),
         sa.and_(recipients.c.state.in_(ACCEPTED), sa.func.coalesce(transactions.c.kind, "") != "spend"),
-        sa.and_(recipients.c.state.in_(CREDITED), sa.func.coalesce(transactions.c.kind, "") != "return"),
+        sa.and_(
+            recipients.c.state.in_(CREDITED), sa.func.coalesce(transactions.c.kind, "").notin_(("return", "refund"))
+        ),
     )
     joined = recipients.outerjoin(transactions, sa.and_(transactions.c.id == recipients.c.settlement_id, fits))
     statement = sa.select(recipients.c.id, recipients.c.state).select_from(joined).where(wrong)
@@ -158,20 +169,21 @@ def _settled_amounts(session: Session) -> Iterator[str]:
         cost_of, cost_of.c.settlement_id == transactions.c.id
     )
     cost_or_none = sa.func.coalesce(cost_of.c.cost, 0)
-    statement = sa.select(transactions.c.id, out.c.moved, cost_or_none).select_from(spends)
-    for id_, amount, price in _stream(
-        session, statement.where(transactions.c.kind == "spend", out.c.moved != cost_or_none)
-    ):
-        yield f"ledger transaction {id_}: it spent {amount}, its recipients cost {price}"
-    for id_, amount, price in _stream(
-        session, statement.where(transactions.c.kind == "return", out.c.moved < cost_or_none)
-    ):
-        yield f"ledger transaction {id_}: it returned {amount}, its recipients cost {price}"
+    kind = transactions.c.kind
+    # Of what was spent, some may have been refunded since: then the campaign's sums tell.
+    others = transactions.alias("others")
+    refunds = sa.exists().where(others.c.campaign_id == transactions.c.campaign_id, others.c.kind == "refund")
+    too_much = sa.and_(kind == "spend", out.c.moved > cost_or_none, ~refunds)
+    wrong = sa.or_(too_much, sa.and_(kind.in_(("spend", "return", "refund")), out.c.moved < cost_or_none))
+    statement = sa.select(transactions.c.id, kind, out.c.moved, cost_or_none).select_from(spends).where(wrong)
+    for id_, name, amount, price in _stream(session, statement):
+        yield f"ledger transaction {id_}: its {name} moved {amount}, its recipients cost {price}"
 
 
 def _attempts(session: Session) -> Iterator[str]:
-    """Nobody was accepted twice, and an accepted recipient has an accepted attempt."""
-    twice = sa.select(attempts.c.recipient_id, sa.func.count()).where(attempts.c.outcome == "sent")
+    """Nobody was accepted and billed twice, and an accepted recipient has an accepted attempt."""
+    billed = (attempts.c.outcome == "sent", sa.func.coalesce(attempts.c.reported, "") != "failed")
+    twice = sa.select(attempts.c.recipient_id, sa.func.count()).where(*billed)
     for id_, count in _stream(session, twice.group_by(attempts.c.recipient_id).having(sa.func.count() > 1)):
         yield f"recipient {id_}: accepted {count} times"
     accepted = sa.select(attempts.c.id).where(attempts.c.recipient_id == recipients.c.id, attempts.c.outcome == "sent")

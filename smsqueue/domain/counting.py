@@ -6,6 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from smsqueue.db import table_of
+from smsqueue.domain.ranks import check_move
 from smsqueue.models import Campaign, State
 
 campaigns = table_of(Campaign)
@@ -22,7 +23,8 @@ class Changes(Counter[str]):
     """How many recipients entered (+) or left (-) each state, and credits charged, returned, spent."""
 
     def moved(self, source: str, target: str, count: int = 1) -> None:
-        """Note that `count` recipients went from one state to another."""
+        """Note that `count` recipients went from one state to another, as `ranks.MOVES` allows."""
+        check_move(source, target)
         self[source] -= count
         self[target] += count
 

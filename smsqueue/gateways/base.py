@@ -97,6 +97,8 @@ class Report:
     scope: Scope = "recipient"
     may_retry: bool = False
     opted_out: bool = False
+    is_part: bool = False
+    """It tells of one part of the text, whose other parts have reports of their own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

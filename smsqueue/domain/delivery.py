@@ -1,0 +1,296 @@
+"""What became of texts, as gateways tell later: attempts and recipients rise, and the credits follow.
+
+`apply` is the only way in which delivery reports change a recipient, `accept` the one for whoever learns otherwise that
+an attempt was taken. Locks are taken as everywhere: recipients by id, then escrow and campaign, the wallet last.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from smsqueue.bulk import insert_new, update_many
+from smsqueue.db import Database, table_of
+from smsqueue.domain import completion, optouts, ranks, stopping
+from smsqueue.domain.paying import Move, pay
+from smsqueue.gateways.base import Rejected, Report, Sent
+from smsqueue.models import Attempt, Campaign, DeliveryReport, GatewayReference, Recipient, State
+from smsqueue.queue.events import emit_once_committed
+
+attempts, recipients, reports_ = table_of(Attempt), table_of(Recipient), table_of(DeliveryReport)
+campaigns, references = table_of(Campaign), table_of(GatewayReference)
+WORDS = {
+    "undelivered": "The gateway could not deliver it.",
+    "expired": "It could not be delivered before it was too old.",
+    "cancelled": "The gateway took it, and cancelled it.",
+    "failed": "The gateway took it, could not send it, and does not charge for it.",
+}
+_ids: sa.BindParameter[Any] = sa.bindparam("ids", expanding=True)
+_find = sa.select(attempts.c.reference, attempts.c.id, attempts.c.recipient_id).where(
+    attempts.c.reference.in_(_ids), attempts.c.gateway == sa.bindparam("gateway")
+)
+_columns = [recipients.c[name] for name in ("id", "campaign_id", "state", "price", "segments", "settlement_id")]
+_lock = (
+    sa.select(*_columns, recipients.c.number)
+    .where(recipients.c.id.in_(_ids))
+    .order_by(recipients.c.id)
+    .with_for_update()
+)
+_KEPT = ("reported", "reported_at", "gateway_reference", "parts", "price", "code", "reason")
+_facts = [attempts.c[name] for name in ("id", "recipient_id", "outcome", *_KEPT)]
+_all_of = sa.select(*_facts).where(attempts.c.recipient_id.in_(_ids))
+_stored = sa.select(reports_.c.attempt_id, reports_.c.gateway_reference, reports_.c.state).where(
+    reports_.c.attempt_id.in_(_ids)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What came of reports, and what is to be done about it once they are committed (`follow_up`)."""
+
+    reports: int = 0
+    unknown: int = 0
+    """Reports of attempts that nobody knows."""
+    changed: int = 0
+    """Recipients that went to another state."""
+    may_close: frozenset[int] = frozenset()
+    refusals: Mapping[int, Rejected] = field(default_factory=dict)
+    """By campaign: what the gateway has against our account."""
+
+
+@dataclass(frozen=True, slots=True)
+class _News:
+    """What is told of one attempt."""
+
+    report: Report
+    parts: int | None = None
+    is_reported: bool = True
+
+
+def apply(session: Session, gateway: str, reports: Iterable[Report], now: datetime) -> Applied:
+    """Write down delivery reports, and raise the attempts and the recipients that they tell more of.
+
+    Copies, old ones and those of attempts that nobody knows change nothing; each is kept once. What is due after the
+    commit is done by `follow_up`.
+    """
+    told = _unique(reports)
+    if not told:
+        return Applied()
+    told = _with_our_references(session, gateway, told)
+    asked = {"ids": sorted({report.reference for report in told if report.reference}), "gateway": gateway}
+    found = {row.reference: row for row in session.execute(_find, asked)} if asked["ids"] else {}
+    held = _lock_all(session, {row.recipient_id for row in found.values()})
+    _store(session, gateway, told, {reference: row.id for reference, row in found.items()}, now)
+    by_attempt: dict[int, list[Report]] = defaultdict(list)
+    for report in told:
+        if report.reference in found:
+            by_attempt[found[report.reference].id].append(report)
+    known = _attempts_of(session, held)
+    news = {id_: _News(best) for id_, best in _summed_up(session, by_attempt, known, held).items()}
+    unknown = sum(report.reference not in found for report in told)
+    emit_once_committed(session, "reports.applied", gateway=gateway, count=len(told))
+    if unknown:
+        emit_once_committed(session, "reports.unknown", gateway=gateway, count=unknown)
+    return replace(_raise(session, news, known, held, now), reports=len(told), unknown=unknown)
+
+
+def accept(session: Session, taken: Mapping[int, Sent], now: datetime) -> Applied:
+    """Count attempts (by id) as taken by their gateway after all, and their recipients as sent.
+
+    What is known better already stays; what is due after the commit is done by `follow_up`.
+    """
+    asked = sa.select(attempts.c.recipient_id).where(attempts.c.id.in_(sorted(taken)))
+    held = _lock_all(session, set(session.scalars(asked)))
+    news = {
+        id_: _News(
+            Report(state="sent", gateway_reference=sent.reference, price=sent.price), sent.parts, is_reported=False
+        )
+        for id_, sent in taken.items()
+    }
+    return _raise(session, news, _attempts_of(session, held), held, now)
+
+
+def follow_up(database: Database, applied: Applied) -> None:
+    """Do what must be in transactions of its own: stop whom a gateway refuses as a whole, close what has ended."""
+    for campaign_id, refusal in applied.refusals.items():
+        database.write(lambda session, id_=campaign_id, why=refusal: _stop(session, id_, why))  # type: ignore[misc]
+    for campaign_id in sorted({*applied.may_close, *applied.refusals}):
+        database.write(lambda session, id_=campaign_id: completion.close(session, id_))  # type: ignore[misc]
+
+
+def _stop(session: Session, campaign_id: int, refusal: Rejected) -> None:
+    campaign = session.get_one(Campaign, campaign_id)
+    if campaign.status in stopping.RUNNING:
+        stopping.stop_for_account(session, campaign, refusal)
+
+
+def _unique(reports: Iterable[Report]) -> list[Report]:
+    """Cut what is told to what there is room for, and leave out copies."""
+    found: dict[tuple[str, str, str], Report] = {}
+    for each in reports:
+        short = replace(
+            each,
+            reference=clean(each.reference, 40) if len(each.reference) <= 40 else "",
+            gateway_reference=clean(each.gateway_reference, 100),
+            code=clean(each.code, 40),
+            reason=clean(each.reason, 300),
+            price=clean(each.price, 30) if each.price else None,
+        )
+        found.setdefault((short.reference, short.gateway_reference, short.state), short)
+    return list(found.values())
+
+
+def clean(word: str, longest: int) -> str:
+    """Cut a foreign word, and take out what no database keeps: NUL, and halves of letters."""
+    return word.replace("\0", "").encode("utf-8", "replace").decode()[:longest]
+
+
+def _with_our_references(session: Session, gateway: str, told: list[Report]) -> list[Report]:
+    """Find ours where only the gateway's came."""
+    theirs = {each.gateway_reference for each in told if not each.reference and each.gateway_reference}
+    if not theirs:
+        return told
+    kept = sa.select(references.c.gateway_reference, references.c.reference).where(
+        references.c.gateway == gateway, references.c.gateway_reference.in_(sorted(theirs))
+    )
+    ours: dict[str, str] = dict(session.execute(kept).tuples().all())
+    return [each if each.reference else replace(each, reference=ours.get(each.gateway_reference, "")) for each in told]
+
+
+def _lock_all(session: Session, ids: Collection[int]) -> dict[int, Any]:
+    if not ids:
+        return {}
+    return {row.id: row for row in session.execute(_lock, {"ids": sorted(ids)})}
+
+
+def _attempts_of(session: Session, held: Mapping[int, Any]) -> dict[int, Any]:
+    """Read all attempts of locked recipients: whoever changes one has its recipient's lock."""
+    return {row.id: row for row in session.execute(_all_of, {"ids": list(held)})} if held else {}
+
+
+def _store(session: Session, gateway: str, told: Sequence[Report], ids: Mapping[str, int], now: datetime) -> None:
+    rows = [
+        {
+            "attempt_id": ids.get(each.reference),
+            "gateway": gateway,
+            "reference": each.reference,
+            "gateway_reference": each.gateway_reference,
+            "state": each.state,
+            "code": each.code,
+            "reason": each.reason,
+            "price": each.price,
+            "at": each.at,
+            "received_at": now,
+        }
+        for each in told
+    ]
+    # In one order everywhere: two who store the same ones then wait for each other, and are no deadlock.
+    insert_new(
+        session, reports_, sorted(rows, key=lambda row: (row["reference"], row["gateway_reference"], row["state"]))
+    )
+
+
+def _summed_up(
+    session: Session, by_attempt: Mapping[int, list[Report]], known: Mapping[int, Any], held: Mapping[int, Any]
+) -> dict[int, Report]:
+    """Take the report that tells most of each attempt; where each part has its own, what they all come to."""
+    found = {id_: max(told, key=lambda each: ranks.RANKS[each.state]) for id_, told in by_attempt.items()}
+    in_parts = [id_ for id_, told in by_attempt.items() if any(each.is_part for each in told)]
+    if not in_parts:
+        return found
+    states: dict[int, dict[str, Any]] = defaultdict(dict)
+    for id_, part, state in session.execute(_stored, {"ids": in_parts}):
+        states[id_][part] = max(state, states[id_].get(part, state), key=ranks.RANKS.__getitem__)
+    for id_ in in_parts:
+        count = known[id_].parts or held[known[id_].recipient_id].segments
+        found[id_] = replace(found[id_], state=ranks.of_parts(states[id_].values(), count))
+    return found
+
+
+def _raise(
+    session: Session, news: Mapping[int, _News], known: Mapping[int, Any], held: Mapping[int, Any], now: datetime
+) -> Applied:
+    """Raise attempts, and what they make of their recipients."""
+    raised = {id_: _after(known[id_], each, now) for id_, each in news.items() if _is_news(known[id_], each)}
+    if not raised:
+        return Applied()
+    update_many(session, attempts, "id", list(raised.values()))
+    tries: dict[int, list[tuple[str, str | None]]] = defaultdict(list)
+    for id_, row in known.items():
+        now_is = raised.get(id_)
+        tries[row.recipient_id].append(
+            (now_is["outcome"], now_is["reported"]) if now_is else (row.outcome, row.reported)
+        )
+    theirs = _by_recipient(raised, news, known)
+    moves = []
+    for recipient_id, told in theirs.items():
+        row = held[recipient_id]
+        target = ranks.next_state(row.state, ranks.best(tries[recipient_id]))
+        if target is not None:
+            moves.append(_move(row, target, told, now))
+    pay(session, moves)
+    _note_opt_outs(session, [held[id_] for id_, told in theirs.items() if any(each.opted_out for each in told)], now)
+    waited = {move.campaign_id for move in moves if move.source in (State.QUEUED, State.SENDING)}
+    return Applied(changed=len(moves), may_close=frozenset(waited), refusals=_refusals(theirs, held))
+
+
+def _is_news(row: Any, each: _News) -> bool:
+    return ranks.is_raised(row.outcome, row.reported, each.report.state)
+
+
+def _after(row: Any, each: _News, now: datetime) -> dict[str, Any]:
+    """Say what an attempt becomes."""
+    told = each.report
+    outcome = ranks.outcome_after(row.outcome, told.state)
+    is_refused = outcome == "rejected"
+    return {
+        "id": row.id,
+        "outcome": outcome,
+        "reported": told.state if each.is_reported else row.reported,
+        "reported_at": now if each.is_reported else row.reported_at,
+        "gateway_reference": row.gateway_reference or told.gateway_reference or None,
+        "parts": row.parts or each.parts,
+        "price": told.price or row.price,
+        "code": told.code or row.code if is_refused else None,
+        "reason": told.reason or row.reason if is_refused else None,
+    }
+
+
+def _by_recipient(
+    raised: Mapping[int, Any], news: Mapping[int, _News], known: Mapping[int, Any]
+) -> dict[int, list[Report]]:
+    found: dict[int, list[Report]] = defaultdict(list)
+    for id_ in raised:
+        found[known[id_].recipient_id].append(news[id_].report)
+    return found
+
+
+def _move(row: Any, target: State, told: Sequence[Report], now: datetime) -> Move:
+    error = code = None
+    if target in (State.UNDELIVERED, State.FAILED):
+        report = max(told, key=lambda each: ranks.RANKS[each.state])
+        error = (report.reason or WORDS.get(report.state, ""))[:300] or None
+        code = report.code or report.state
+    return Move(row.id, row.campaign_id, row.price, row.settlement_id, State(row.state), target, error, code, now)
+
+
+def _note_opt_outs(session: Session, rows: Sequence[Any], now: datetime) -> None:
+    if not rows:
+        return
+    wanted = sorted({row.campaign_id for row in rows})
+    teams = sa.select(campaigns.c.id, campaigns.c.team_id).where(campaigns.c.id.in_(wanted))
+    team_of: dict[int, int] = dict(session.execute(teams).tuples().all())
+    optouts.add_all(session, {(team_of[row.campaign_id], row.number) for row in rows}, source="gateway", at=now)
+
+
+def _refusals(theirs: Mapping[int, Sequence[Report]], held: Mapping[int, Any]) -> dict[int, Rejected]:
+    return {
+        held[id_].campaign_id: Rejected(each.code or each.state, each.reason or WORDS.get(each.state, ""), "account")
+        for id_, told in theirs.items()
+        for each in told
+        if each.scope == "account"
+    }
