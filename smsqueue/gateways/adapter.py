@@ -23,7 +23,7 @@ class HttpAdapter(ABC):
         self.connect_seconds = settings.connect_timeout_seconds
         self.read_seconds = settings.read_timeout_seconds
         self.caller = HttpCaller(
-            concurrency=settings.concurrency, connect_seconds=self.connect_seconds, read_seconds=self.read_seconds
+            concurrency=settings.concurrency_max, connect_seconds=self.connect_seconds, read_seconds=self.read_seconds
         )
 
     @abstractmethod
