@@ -52,7 +52,7 @@ class Starting:
 
     def __init__(self, pick: sa.Select[Any], condition: sa.ColumnElement[bool]) -> None:
         """Start what `pick` finds, as far as `condition` holds when its row is changed."""
-        picked = sa.func.array(pick.with_only_columns(recipients.c.id).scalar_subquery())
+        picked = sa.func.array(pick.with_only_columns(pick.selected_columns.id).scalar_subquery())
         now = sa.bindparam("now", type_=UtcDateTime)
         columns = [recipients.c[name] for name in ("id", "row", "number", "text", "encoding", "segments", "price")]
         taken = (
@@ -84,7 +84,11 @@ def _result_statement() -> sa.Select[Any]:
     values: dict[str, Any] = {name: given.c[name] for name in _RESULTS if name != "reference"}
     noted = (
         sa.update(attempts)
-        .where(attempts.c.reference == given.c.reference)
+        .where(
+            attempts.c.reference == given.c.reference,
+            # What a report has ended meanwhile is not lowered.
+            sa.or_(attempts.c.outcome.in_(("sending", "unknown")), given.c.outcome == "sent"),
+        )
         .values(**values, ended_at=sa.bindparam("now", type_=UtcDateTime))
         .cte("noted")
     )
@@ -99,7 +103,7 @@ _result = _result_statement()
 def note_results(
     session: Session, results: Sequence[Mapping[str, Any]], ids: Sequence[int], now: datetime
 ) -> Sequence[Any]:
-    """Write attempts' results, and return their recipients' id, state and attempts, locked in the order of ids."""
+    """Write attempts' results, unless a report told more, and return their recipients' id, state and attempts, locked in the order of ids."""
     shown = [{name: each[name] for name in _RESULTS} for each in results]
     return session.connection().execute(_result, {"results": shown, "ids": list(ids), "now": now}).all()
 

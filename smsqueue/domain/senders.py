@@ -2,46 +2,110 @@
 
 import queue
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Lock, Thread, current_thread
 from time import monotonic
 
-from smsqueue.domain.journal import Answer, Intent
+from smsqueue.domain.intents import Intent
+from smsqueue.domain.journal import Answer
+from smsqueue.domain.places import Places
 from smsqueue.domain.routing import Routes
 from smsqueue.gateways.base import Deferred, Gateway, Outcome, Unknown
 
 NOT_CALLED = "the worker may have lost its lease: not called"
+MayCall = Callable[[float], bool]
+Task = tuple[Intent, MayCall, Callable[[Answer], None]]
+
+
+class Line:
+    """The threads that call one gateway: as many at once as there are places; what waits is called in its order."""
+
+    def __init__(self, gateway: Gateway, places: Places) -> None:
+        self.gateway, self.places = gateway, places
+        self.call_seconds = gateway.connect_seconds + gateway.read_seconds
+        self.open = 0
+        """Calls in flight, and those that wait for a thread."""
+        self._tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
+        self._threads: set[Thread] = set()
+        self._lock = Lock()
+
+    @property
+    def free(self) -> int:
+        """How many calls could begin at once."""
+        return max(0, self.places.now - self.open)
+
+    def submit(self, task: Task) -> None:
+        """Call as soon as a thread is free, if it may be called then."""
+        with self._lock:
+            self.open += 1
+            if len(self._threads) < min(self.open, self.places.now):
+                thread = Thread(target=self._serve, name=f"sender-{self.gateway.name}", daemon=True)
+                self._threads.add(thread)
+                thread.start()
+        self._tasks.put(task)
+
+    def close(self) -> None:
+        """Let the threads end; calls in flight are waited for."""
+        threads = list(self._threads)
+        for _ in threads:
+            self._tasks.put(None)
+        for thread in threads:
+            thread.join()
+        self.gateway.close()
+
+    def _serve(self) -> None:
+        while (task := self._tasks.get()) is not None:
+            intent, may_call, deliver = task
+            began = monotonic()
+            outcome = self._call(intent, may_call)
+            deliver(Answer(intent, outcome))
+            if self._is_too_many(monotonic() - began):
+                return
+
+    def _call(self, intent: Intent, may_call: MayCall) -> Outcome:
+        try:
+            if not may_call(self.call_seconds):
+                return Deferred(0, "unreachable", NOT_CALLED)
+            return self.gateway.send(intent.outgoing)
+        except Exception as bug:  # noqa: BLE001 - whatever breaks in a call, nobody can tell what came of it
+            return Unknown(f"the gateway's adapter failed: {type(bug).__name__}")
+
+    def _is_too_many(self, seconds: float) -> bool:
+        """Note a call's end; say whether this thread should end, too."""
+        with self._lock:
+            self.open -= 1
+            self.places.note(seconds, self.open - len(self._threads) + 1)
+            if len(self._threads) <= self.places.now:
+                return False
+            self._threads.discard(current_thread())
+            return True
 
 
 class Senders:
-    """A worker's threads: up to `concurrency` calls at once, to whichever gateway. Without routes the first takes all,
-    and the others stand in for it."""
+    """A worker's lines to its gateways. Without routes the first takes all, and the others stand in for it."""
 
-    def __init__(self, gateways: Mapping[str, Gateway], concurrency: int, routes: Routes | None = None) -> None:
+    def __init__(
+        self, gateways: Mapping[str, Gateway], concurrency: int, routes: Routes | None = None, *, most: int = 0
+    ) -> None:
         self.gateways = dict(gateways)
         self.routes = routes or Routes(tuple(gateways), {})
-        self.concurrency = concurrency
-        self.call_seconds = max(each.connect_seconds + each.read_seconds for each in gateways.values())
-        self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="sender")
+        most = max(concurrency, most)
+        self.lines = {name: Line(gateway, Places(concurrency, most)) for name, gateway in gateways.items()}
+        self.call_seconds = max(line.call_seconds for line in self.lines.values())
 
     @property
     def gateway(self) -> Gateway:
         """The most usual gateway."""
         return next(iter(self.gateways.values()))
 
-    def submit(self, intent: Intent, may_call: Callable[[float], bool]) -> Future[Outcome]:
-        """Call the gateway for `intent` as soon as a thread is free, if `may_call(seconds)` still says so then."""
-        return self._pool.submit(self._call, intent, may_call)
+    @property
+    def line(self) -> Line:
+        """The line to it."""
+        return self.lines[self.gateway.name]
 
     def close(self) -> None:
         """Let the threads end; calls in flight are waited for."""
-        self._pool.shutdown()
-        for gateway in self.gateways.values():
-            gateway.close()
-
-    def _call(self, intent: Intent, may_call: Callable[[float], bool]) -> Outcome:
-        if not may_call(self.call_seconds):
-            return Deferred(0, "unreachable", NOT_CALLED)
-        return self.gateway.send(intent.outgoing)
+        for line in self.lines.values():
+            line.close()
 
 
 class Calls:
@@ -49,12 +113,12 @@ class Calls:
 
     def __init__(self, senders: Senders) -> None:
         self._senders = senders
-        self._answers: queue.SimpleQueue[tuple[Intent, Future[Outcome]]] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
 
-    def start(self, intent: Intent, may_call: Callable[[float], bool]) -> None:
+    def start(self, intent: Intent, may_call: MayCall) -> None:
         """Hand an intent to the threads."""
-        future = self._senders.submit(intent, may_call)
-        future.add_done_callback(lambda done: self._answers.put((intent, done)))
+        line = self._senders.lines.get(intent.gateway) or self._senders.line
+        line.submit((intent, may_call, self._answers.put))
 
     def answers(self, most: int, seconds: float) -> list[Answer]:
         """Wait until there are `most` answers, or for `seconds` after the call; return what came."""
@@ -62,13 +126,7 @@ class Calls:
         found: list[Answer] = []
         while len(found) < most:
             try:
-                intent, done = self._answers.get(timeout=max(0.0, until - monotonic()))
+                found.append(self._answers.get(timeout=max(0.0, until - monotonic())))
             except queue.Empty:
                 break
-            found.append(Answer(intent, _outcome(done)))
         return found
-
-
-def _outcome(done: Future[Outcome]) -> Outcome:
-    bug = done.exception()
-    return Unknown(f"the gateway's adapter failed: {type(bug).__name__}") if bug else done.result()

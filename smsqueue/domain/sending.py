@@ -5,7 +5,7 @@ One coordinator (the worker's main thread) owns the database; the senders' threa
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -15,13 +15,15 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from smsqueue.db import first_line, is_away
-from smsqueue.domain import completion, journal, standing, stopping
+from smsqueue.domain import completion, intents, journal, standing, stopping
 from smsqueue.domain.counting import Changes
-from smsqueue.domain.journal import Answer, Intent, Sender
+from smsqueue.domain.intents import Intent, Portion, Sender
+from smsqueue.domain.journal import Answer
+from smsqueue.domain.routing import Leg
 from smsqueue.domain.senders import Calls, Senders
 from smsqueue.domain.settlement import Rows, in_rows, recipients
 from smsqueue.gateways.base import Deferred, Rejected
-from smsqueue.models import Campaign, State
+from smsqueue.models import Campaign, State, Team
 from smsqueue.queue.claim import LeaseLost, is_held, note_progress
 from smsqueue.queue.dispatch import SECOND, clock_us
 from smsqueue.queue.events import emit, emit_once_committed
@@ -64,6 +66,9 @@ class SliceRun:
     is_lost: bool = False
     counted: int = 0
     _offset: float = 0.0
+    _wished: str = ""
+    """The team's gateways, in its order of preference."""
+    _countries: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         """Give the slice its own answers: those of one that broke off must not reach the next."""
@@ -94,7 +99,16 @@ class SliceRun:
             facts = {"campaign_id": campaign.id, "rows": list(self.rows), "unknown": crashed}
             emit_once_committed(session, "slice.crashed", **facts)
         stopping.start(session, campaign, self._now())
+        self._look_at_routes(session)
         return not stopping.end_what_may_not_go(session, campaign, self.rows, self._now())
+
+    def _look_at_routes(self, session: Session) -> None:
+        """Learn what there is to choose between; where that is nothing, nothing is asked."""
+        routes = self.senders.routes
+        if len(self.senders.gateways) > 1:
+            self._wished = session.get_one(Team, self._campaign.team_id).gateways
+        if routes.asks_for_countries:
+            self._countries = intents.countries_of(session, self._campaign, self.rows)
 
     def _turn(self, answers: list[Answer]) -> None:
         """Write down answers, refill the window, and hand the new intents to the threads."""
@@ -114,7 +128,7 @@ class SliceRun:
 
     def _exchange(self, session: Session, answers: list[Answer], lost: list[Intent]) -> list[Intent]:
         """One transaction of the window. `lost` are the intents of a commit whose answer did not arrive."""
-        if lost and journal.written(session, lost):
+        if lost and intents.written(session, lost):
             return lost
         self.is_lost = self.is_lost or not self._still_ours(session, answers)
         changes = Changes()
@@ -126,11 +140,23 @@ class SliceRun:
         began: list[Intent] = []
         room = self.limits.window - self.open + len(answers)
         if room > 0 and not self.is_lost and not self._is_over(session):
-            began = journal.start(
-                session, self._campaign, self.rows, self._sender(), changes, room=room, now=self._now()
-            )
+            began = self._start(session, changes, room)
         changes.write(session, self.campaign_id)
         return began
+
+    def _start(self, session: Session, changes: Changes, room: int) -> list[Intent]:
+        began: list[Intent] = []
+        for leg in self._legs():
+            portion = Portion(room - len(began), None, leg.countries)
+            if portion.room > 0:
+                began += intents.start(
+                    session, self._campaign, self.rows, self._sender(leg), changes, portion=portion, now=self._now()
+                )
+        return began
+
+    def _legs(self) -> list[Leg]:
+        """Say which gateway takes whom, as things are now."""
+        return self.senders.routes.legs(self._countries, self._wished, self.senders.gateways.__contains__)
 
     def _still_ours(self, session: Session, answers: list[Answer]) -> bool:
         return note_progress(session, self.run.claim) if answers else is_held(session, self.run.claim)
@@ -147,7 +173,7 @@ class SliceRun:
     def _reason(self, session: Session) -> str | None:
         if self.run.is_stopping:
             return "the worker stops"
-        if self.unreachable >= self.senders.concurrency:
+        if self.unreachable >= self.senders.line.places.now:
             return "the gateway cannot be reached"
         if not self.run.lease.covers(self.senders.call_seconds):
             return "the lease has to be renewed first"
@@ -185,7 +211,7 @@ class SliceRun:
             return None
         if hindrance := standing.hindrance(campaign, self.rows, self._now()):
             return hindrance
-        if due is None or (ready and self.unreachable < self.senders.concurrency):
+        if due is None or (ready and self.unreachable < self.senders.line.places.now):
             return Snooze(0, self.ends or "more to send")
         wait = max(0.0, (due - self._now()).total_seconds())
         return Snooze(wait, self.ends or "the gateway asked to wait")
@@ -207,7 +233,6 @@ class SliceRun:
         """The database's time, read once a stretch and carried on by a clock that nobody can set."""
         return datetime.fromtimestamp(steady() + self._offset, UTC)
 
-    def _sender(self) -> Sender:
-        held = self.run.claim
-        gateway = self.senders.gateway.name
-        return Sender(self.run.lease.worker_id, held.token, gateway, self.limits.sender_of(gateway))
+    def _sender(self, leg: Leg) -> Sender:
+        token = self.run.claim.token
+        return Sender(self.run.lease.worker_id, token, leg.gateway, self.limits.sender_of(leg.gateway))

@@ -14,11 +14,12 @@ from sqlalchemy.orm import Session
 
 from smsqueue.core.clock import now
 from smsqueue.db import Database, build_engine
-from smsqueue.domain import campaigns, completion, credits, journal, slices, stopping
+from smsqueue.domain import campaigns, completion, credits, intents, journal, slices, stopping
 from smsqueue.domain.counting import Changes
 from smsqueue.domain.errors import NotEnoughCredits
+from smsqueue.domain.intents import Intent, Portion, Sender
 from smsqueue.domain.jobs import SendBulkSmsJob
-from smsqueue.domain.journal import Answer, Intent, Sender
+from smsqueue.domain.journal import Answer
 from smsqueue.domain.slices import NotRetryable
 from smsqueue.domain.stopping import NotRunning
 from smsqueue.gateways.base import Deferred, Outcome, Rejected, Sent, Unknown
@@ -90,9 +91,9 @@ class Books(RuleBasedStateMachine):
                 return
             session.execute(sa.update(Recipient).values(not_before=None))
             changes = Changes()
-            intents = journal.start(session, campaign, rows, SENDER, changes, room=room, now=now())
+            began = intents.start(session, campaign, rows, SENDER, changes, portion=Portion(room), now=now())
             changes.write(session, campaign.id)
-            self.air += [(campaign, intent) for intent in intents]
+            self.air += [(campaign, intent) for intent in began]
 
         self.on_launched(number, begin)
 

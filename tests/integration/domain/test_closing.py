@@ -6,9 +6,10 @@ import pytest
 import sqlalchemy as sa
 
 from smsqueue.core.clock import now
-from smsqueue.domain import completion, journal, stopping
+from smsqueue.domain import completion, intents, journal, stopping
 from smsqueue.domain.counting import Changes
-from smsqueue.domain.journal import Answer, Sender
+from smsqueue.domain.intents import Portion, Sender
+from smsqueue.domain.journal import Answer
 from smsqueue.gateways.base import Deferred, Rejected, Sent, Unknown
 from smsqueue.models import Campaign, Notice, Status
 from smsqueue.queue import events
@@ -26,9 +27,11 @@ def in_the_air(office, campaign, room=None):
         mine = session.get_one(Campaign, campaign.id)
         stopping.start(session, mine, now())
         changes = Changes()
-        intents = journal.start(session, mine, (1, mine.total), SENDER, changes, room=room or mine.total, now=now())
+        began = intents.start(
+            session, mine, (1, mine.total), SENDER, changes, portion=Portion(room or mine.total), now=now()
+        )
         changes.write(session, mine.id)
-        return intents
+        return began
 
     return office.store.write(start)
 

@@ -7,10 +7,11 @@ import pytest
 import sqlalchemy as sa
 
 from smsqueue.core.clock import now
-from smsqueue.domain import campaigns, journal, stopping
+from smsqueue.domain import campaigns, intents, stopping
 from smsqueue.domain.campaigns import NotRunning
 from smsqueue.domain.counting import Changes
 from smsqueue.domain.errors import NotFound
+from smsqueue.domain.intents import Portion
 from smsqueue.domain.journal import Answer
 from smsqueue.gateways.base import Deferred, Rejected, Sent, Unknown
 from smsqueue.models import Campaign, Status, User
@@ -109,7 +110,7 @@ def test_the_intents_own_update_asks_whether_the_campaign_still_runs(office, why
 
     def start(session):
         mine, changes = session.get_one(Campaign, campaign.id), Changes()
-        return journal.start(session, mine, (1, 2), SENDER, changes, room=2, now=now())
+        return intents.start(session, mine, (1, 2), SENDER, changes, portion=Portion(2), now=now())
 
     assert office.store.write(start) == []
     assert office.states(campaign) == {"queued": 2}

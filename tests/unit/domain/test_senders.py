@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from smsqueue.domain.journal import Intent
+from smsqueue.domain.intents import Intent
 from smsqueue.domain.senders import NOT_CALLED, Calls, Senders
 from smsqueue.gateways.base import Deferred, Outgoing, Sent, Unknown
 from tests.domain_workers import Held, Scripted
