@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from smsqueue.queue.claim import LOWEST, Claim, claim_of, is_any_ready, priorities
 from smsqueue.queue.control import Controls
 from smsqueue.queue.groups import Groups
+from smsqueue.queue.lulls import Lulls
 from smsqueue.queue.workers import steady
 
 TURN_SECONDS = 2.0
@@ -19,7 +20,7 @@ class Order:
 
     Strict, but for one rule: a queue that was not asked for `max_wait_seconds` is asked once, next; and every
     so often a less urgent job of a queue goes first, from each priority in turn. 0 makes the order strict.
-    Paused queues are stepped over.
+    Paused queues are stepped over, and so is, for a while, what could do nothing (`lulls`).
     """
 
     def __init__(self, queues: Sequence[str], max_wait_seconds: float, clock: Callable[[], float] = steady) -> None:
@@ -27,6 +28,7 @@ class Order:
         self.controls = Controls()
         """What operators ask for; the worker keeps it up to date."""
         self.groups = Groups()
+        self.lulls = Lulls(clock)
         self._max_wait = max_wait_seconds
         self._clock = clock
         self._lock = Lock()
@@ -54,7 +56,7 @@ class Order:
     def straight(self) -> list[str]:
         """Name the queues in the order in which they are asked; none, when there is more to think of than that."""
         queues, limit_of = self._open_queues(), self.groups.limit_of
-        if self._overdue(self._asked) or self._overdue(self._lifted):
+        if self._overdue(self._asked) or self._overdue(self._lifted) or self.lulls.seconds is not None:
             return []
         return [] if limit_of and any(limit_of(queue, "") for queue in queues) else queues
 
@@ -81,7 +83,10 @@ class Order:
         if queue not in self._overdue(self._lifted):
             return self._claim(session, worker_id, queue, limit)
         self._note(self._lifted, queue)
-        first, *others = priorities(session, queue) or [0]
+        levels = priorities(session, queue, ceiling=self.lulls.ceiling(queue))
+        if not levels:
+            return []
+        first, *others = levels
         lifted = claim_of(session, worker_id, queue, 1, self._next_to_lift(queue, others), groups=self.groups)
         if not lifted:
             return claim_of(session, worker_id, queue, limit, [first], groups=self.groups)
@@ -92,11 +97,12 @@ class Order:
     def _claim(
         self, session: Session, worker_id: int, queue: str, limit: int, *, ceiling: int | None = None
     ) -> list[Claim]:
-        levels = priorities(session, queue, ceiling=ceiling)
+        levels = priorities(session, queue, ceiling=self.lulls.ceiling(queue, ceiling))
         return claim_of(session, worker_id, queue, limit, levels, groups=self.groups)
 
     def _is_any_ready(self, session: Session, queue: str, *, ceiling: int | None = None) -> bool:
-        return is_any_ready(session, queue, priorities(session, queue, ceiling=ceiling), self.groups)
+        levels = priorities(session, queue, ceiling=self.lulls.ceiling(queue, ceiling))
+        return is_any_ready(session, queue, levels, self.groups)
 
     def _next_to_lift(self, queue: str, levels: list[int]) -> list[int]:
         """Put the least urgent first, but begin after the one that was lifted last: each comes in turn."""

@@ -77,6 +77,10 @@ class Run:
         """Say whether something waits that goes before this job."""
         return self._order.should_yield(session, self.claim)
 
+    def begin_lull(self, seconds: float) -> None:
+        """Let this worker take no job of this queue for so long that is as urgent as this one or less."""
+        self._order.lulls.begin(self.claim.queue, self.claim.priority, seconds)
+
     def complete_in(self, session: Session) -> None:
         """End the job in a transaction of `database.write`: the handler's own rows and the end are one commit.
 

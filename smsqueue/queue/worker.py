@@ -28,6 +28,8 @@ from smsqueue.queue.workers import steady
 AWAY_SECONDS = 30
 PAUSED_SECONDS = 1.0
 """How often a worker that may not begin anything looks round."""
+SHORT_LULL_SECONDS = 2.0
+"""A worker that ends when nothing is ready waits for the end of so short a lull."""
 OUT_OF_MEMORY = 12
 """The exit code of a worker that grew past its limit, as in Laravel."""
 NO_LINK = NoLink()
@@ -138,14 +140,16 @@ class Worker:
         return self._idle(hands)
 
     def _idle(self, hands: Hands) -> Ending | None:
-        if not hands.running and not self._stays():
+        lull = self.order.lulls.seconds
+        if not hands.running and not self._stays() and (lull is None or lull > SHORT_LULL_SECONDS):
             return self._ending() or Ending(self._hindrance() or "no job is ready")
         if self._is_outdated():
             return None
         if self._hindrance() or not hands.has_room:
             self.stops.wait(min(PAUSED_SECONDS, self.options.sleep))
         else:
-            self._is_called = self.wakeup.wait(self.options.sleep, self.stops)
+            sleep = self.options.sleep if lull is None else min(self.options.sleep, lull)
+            self._is_called = self.wakeup.wait(sleep, self.stops)
         return None
 
     def _stays(self) -> bool:
