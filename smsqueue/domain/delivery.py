@@ -40,7 +40,7 @@ _lock = (
     .order_by(recipients.c.id)
     .with_for_update()
 )
-_KEPT = ("reported", "reported_at", "gateway_reference", "parts", "price", "code", "reason")
+_KEPT = ("reported", "reported_at", "gateway_reference", "parts", "price", "code", "reason", "ended_at")
 _facts = [attempts.c[name] for name in ("id", "recipient_id", "outcome", *_KEPT)]
 _all_of = sa.select(*_facts).where(attempts.c.recipient_id.in_(_ids))
 _stored = sa.select(reports_.c.attempt_id, reports_.c.gateway_reference, reports_.c.state).where(
@@ -157,7 +157,7 @@ def _with_our_references(session: Session, gateway: str, told: list[Report]) -> 
     kept = sa.select(references.c.gateway_reference, references.c.reference).where(
         references.c.gateway == gateway, references.c.gateway_reference.in_(sorted(theirs))
     )
-    ours: dict[str, str] = dict(session.execute(kept).tuples().all())
+    ours: dict[str, str] = dict(session.execute(kept).all())
     return [each if each.reference else replace(each, reference=ours.get(each.gateway_reference, "")) for each in told]
 
 
@@ -257,6 +257,7 @@ def _after(row: Any, each: _News, now: datetime) -> dict[str, Any]:
         "price": told.price or row.price,
         "code": told.code or row.code if is_refused else None,
         "reason": told.reason or row.reason if is_refused else None,
+        "ended_at": row.ended_at or now,
     }
 
 
@@ -283,7 +284,7 @@ def _note_opt_outs(session: Session, rows: Sequence[Any], now: datetime) -> None
         return
     wanted = sorted({row.campaign_id for row in rows})
     teams = sa.select(campaigns.c.id, campaigns.c.team_id).where(campaigns.c.id.in_(wanted))
-    team_of: dict[int, int] = dict(session.execute(teams).tuples().all())
+    team_of: dict[int, int] = dict(session.execute(teams).all())
     optouts.add_all(session, {(team_of[row.campaign_id], row.number) for row in rows}, source="gateway", at=now)
 
 

@@ -103,7 +103,7 @@ _result = _result_statement()
 def note_results(
     session: Session, results: Sequence[Mapping[str, Any]], ids: Sequence[int], now: datetime
 ) -> Sequence[Any]:
-    """Write attempts' results, unless a report told more, and return their recipients' id, state and attempts, locked in the order of ids."""
+    """Write attempts' results, unless a report told more; return their recipients' id, state and attempts, locked."""
     shown = [{name: each[name] for name in _RESULTS} for each in results]
     return session.connection().execute(_result, {"results": shown, "ids": list(ids), "now": now}).all()
 

@@ -1,0 +1,320 @@
+"""Delivery reports: what they make of attempts, recipients, credits and campaigns, whenever they come."""
+
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from smsqueue.core.clock import now
+from smsqueue.domain import completion, delivery, intents, journal, settlement, stopping
+from smsqueue.domain.counting import Changes
+from smsqueue.domain.delivery import Applied
+from smsqueue.domain.intents import Intent, Portion, Sender
+from smsqueue.domain.journal import Answer
+from smsqueue.gateways.base import Deferred, Outcome, Report, Sent, Unknown
+from smsqueue.models import Campaign, DeliveryReport, GatewayReference, LedgerTransaction, OptOut, State, Status
+from tests.domain_fixtures import Office
+
+SENDER = Sender(worker_id=1, token="t" * 32, gateway="scripted", sender="us")
+
+
+class Desk:
+    """A campaign whose calls a test answers, and whose reports it tells."""
+
+    def __init__(self, office: Office, count: int = 1, **draft: Any) -> None:
+        self.office, self.store = office, office.store
+        self.campaign = office.launch(office.draft(count, **draft))
+        self.store.write(lambda session: stopping.start(session, session.get_one(Campaign, self.campaign.id), now()))
+
+    def call(self, room: int = 10) -> list[Intent]:
+        """Begin calls."""
+
+        def begin(session: Session) -> list[Intent]:
+            changes = Changes()
+            mine = session.get_one(Campaign, self.campaign.id)
+            found = intents.start(session, mine, (1, 500), SENDER, changes, portion=Portion(room), now=now())
+            changes.write(session, mine.id)
+            return found
+
+        return self.store.write(begin)
+
+    def answer(self, intent: Intent, outcome: Outcome) -> None:
+        """Write down what the gateway answered."""
+
+        def write(session: Session) -> None:
+            changes = Changes()
+            mine = session.get_one(Campaign, self.campaign.id)
+            journal.record(session, mine, [Answer(intent, outcome)], changes, now=now())
+            changes.write(session, mine.id)
+
+        self.store.write(write)
+
+    def sent(self, count: int = 1) -> list[Intent]:
+        """Call so many, and have the gateway take them."""
+        called = self.call(count)
+        for intent in called:
+            self.answer(intent, Sent(f"gw-{intent.outgoing.reference}"))
+        return called
+
+    def tell(self, intent: Intent, state: Any, **more: Any) -> Applied:
+        """Have the gateway report on one text."""
+        return self.tell_all([Report(state=state, reference=intent.outgoing.reference, **more)])
+
+    def tell_all(self, reports: list[Report]) -> Applied:
+        """Have the gateway report, and do what follows."""
+        applied = self.store.write(lambda session: delivery.apply(session, "scripted", reports, now()))
+        delivery.follow_up(self.store, applied)
+        return applied
+
+    def close(self) -> bool:
+        """Try to close the campaign."""
+        return self.store.write(lambda session: completion.close(session, self.campaign.id))
+
+    @property
+    def states(self) -> list[str]:
+        """The recipients' states, by row."""
+        return [recipient.state for recipient in self.office.recipients(self.campaign)]
+
+    @property
+    def now(self) -> Campaign:
+        """The campaign as it is."""
+        return self.office.reload(self.campaign)
+
+    def money(self) -> tuple[int, int, int, int]:
+        """What was charged, returned and spent, and what is in the wallet."""
+        mine = self.now
+        return mine.charged, mine.returned, mine.spent, self.office.balance()
+
+
+@pytest.fixture
+def desk(office: Office) -> Desk:
+    """A campaign to one recipient."""
+    return Desk(office)
+
+
+@pytest.mark.parametrize(
+    ("state", "becomes"),
+    [
+        ("delivered", State.DELIVERED),
+        ("undelivered", State.UNDELIVERED),
+        ("expired", State.UNDELIVERED),
+        ("cancelled", State.UNDELIVERED),
+        ("sent", State.SENT),
+    ],
+)
+def test_a_report_raises_its_recipient_and_keeps_the_credits_spent(desk: Desk, state: str, becomes: State):
+    (intent,) = desk.sent()
+    desk.tell(intent, state, code="30003", reason="The phone is off.")
+    assert desk.states == [becomes]
+    assert desk.money() == (1, 0, 1, 999)
+
+
+def test_an_undelivered_recipient_says_why(desk: Desk):
+    (intent,) = desk.sent()
+    desk.tell(intent, "expired")
+    (recipient,) = desk.office.recipients(desk.campaign)
+    assert (recipient.code, recipient.error) == ("expired", delivery.WORDS["expired"])
+    (attempt,) = desk.office.attempts(desk.campaign)
+    assert (attempt.outcome, attempt.reported) == ("sent", "expired")
+
+
+def test_an_early_report_never_loses_to_a_late_one(desk: Desk):
+    (intent,) = desk.sent()
+    for state in ("delivered", "sent", "undelivered", "delivered", "failed"):
+        desk.tell(intent, state)
+    assert desk.states == [State.DELIVERED]
+    assert desk.money() == (1, 0, 1, 999)
+    assert len(desk.office.rows(DeliveryReport)) == 4
+
+
+def test_a_report_before_the_answer_ends_the_recipient_and_the_answer_lowers_nothing(desk: Desk):
+    (intent,) = desk.call()
+    desk.tell(intent, "delivered")
+    assert desk.states == [State.DELIVERED]
+    desk.answer(intent, Sent("gw-1", 1))
+    (attempt,) = desk.office.attempts(desk.campaign)
+    assert (attempt.outcome, attempt.reported, attempt.gateway_reference) == ("sent", "delivered", "gw-1")
+    assert desk.states == [State.DELIVERED]
+    assert desk.money() == (1, 0, 1, 999)
+
+
+@pytest.mark.parametrize("answer", [Unknown("cut"), Deferred(1, "unreachable", "away")])
+def test_an_answer_that_tells_less_than_the_report_is_not_believed(desk: Desk, answer: Outcome):
+    (intent,) = desk.call()
+    desk.tell(intent, "sent")
+    desk.answer(intent, answer)
+    (attempt,) = desk.office.attempts(desk.campaign)
+    assert attempt.outcome == "sent"
+    assert desk.states == [State.SENT]
+
+
+def test_a_report_turns_unknown_into_sent(desk: Desk):
+    (intent,) = desk.call()
+    desk.answer(intent, Unknown("cut"))
+    assert desk.money() == (1, 0, 0, 999)
+    desk.tell(intent, "sent", gateway_reference="gw-7")
+    assert desk.states == [State.SENT]
+    assert desk.money() == (1, 0, 1, 999)
+    (attempt,) = desk.office.attempts(desk.campaign)
+    assert (attempt.outcome, attempt.gateway_reference) == ("sent", "gw-7")
+
+
+def test_a_report_ends_a_recipient_that_waits_for_another_try_and_closes_the_campaign(desk: Desk):
+    (intent,) = desk.call()
+    desk.answer(intent, Deferred(60, "unreachable", "away"))
+    assert desk.states == [State.QUEUED]
+    desk.tell(intent, "delivered")
+    assert desk.states == [State.DELIVERED]
+    assert desk.now.status == Status.COMPLETED
+    assert desk.call() == []
+    assert len(desk.office.notices()) == 1
+
+
+def test_failed_after_sent_gives_the_credits_back_once(desk: Desk):
+    (intent,) = desk.sent()
+    desk.close()
+    for _ in range(3):
+        desk.tell(intent, "failed")
+    assert desk.states == [State.FAILED]
+    assert desk.money() == (1, 1, 0, 1000)
+    refunds = [each for each in desk.office.rows(LedgerTransaction) if each.kind == "refund"]
+    assert len(refunds) == 1
+    assert desk.now.status == Status.COMPLETED
+    assert len(desk.office.notices()) == 1
+
+
+def test_failed_before_the_answer_credits_from_escrow(desk: Desk):
+    (intent,) = desk.call()
+    desk.tell(intent, "failed", code="30001")
+    assert desk.states == [State.FAILED]
+    assert desk.money() == (1, 1, 0, 1000)
+    desk.answer(intent, Sent("gw-1"))
+    assert desk.states == [State.FAILED]
+    assert desk.money() == (1, 1, 0, 1000)
+
+
+def test_delivered_after_failed_is_charged_again(desk: Desk):
+    (intent,) = desk.sent()
+    desk.tell(intent, "failed")
+    desk.tell(intent, "delivered")
+    assert desk.states == [State.DELIVERED]
+    assert desk.money() == (2, 1, 1, 999)
+
+
+def test_taken_after_it_was_credited_stays_credited_where_nothing_is_left_to_pay_with(store):
+    office = Office.open(store, "Poor", 1)
+    desk = Desk(office)
+    (intent,) = desk.sent()
+    desk.tell(intent, "failed")
+    office.launch(office.draft(1))
+    desk.tell(intent, "delivered")
+    (recipient,) = office.recipients(desk.campaign)
+    assert (recipient.state, recipient.code) == (State.FAILED, "taken_late")
+    assert not office.problems()
+
+
+def test_a_cancelled_recipient_whose_attempt_was_taken_is_paid_for(desk: Desk):
+    (intent,) = desk.call()
+    desk.answer(intent, Deferred(60, "unreachable", "away"))
+    desk.office.cancel(desk.campaign)
+    assert desk.states == [State.CANCELLED]
+    desk.tell(intent, "delivered")
+    assert desk.states == [State.DELIVERED]
+    assert desk.now.status == Status.CANCELLED
+    assert desk.money() == (2, 1, 1, 999)
+
+
+def test_reports_of_nobody_are_kept_and_counted(desk: Desk):
+    (intent,) = desk.sent()
+    strangers = [Report(state="delivered", reference="1-1-ffffffff"), Report(state="sent", gateway_reference="x\0y")]
+    applied = desk.tell_all([*strangers, Report(state="delivered", reference=intent.outgoing.reference)])
+    assert (applied.reports, applied.unknown, applied.changed) == (3, 2, 1)
+    assert sorted(each.attempt_id is None for each in desk.office.rows(DeliveryReport)) == [False, True, True]
+
+
+def test_another_gateways_report_of_our_reference_changes_nothing(desk: Desk):
+    (intent,) = desk.sent()
+    told = [Report(state="failed", reference=intent.outgoing.reference)]
+    applied = desk.store.write(lambda session: delivery.apply(session, "other", told, now()))
+    assert (applied.unknown, applied.changed) == (1, 0)
+    assert desk.states == [State.SENT]
+
+
+def test_a_report_with_the_gateways_reference_alone_is_found_where_that_is_kept(desk: Desk):
+    (intent,) = desk.sent()
+    kept = {"gateway": "scripted", "gateway_reference": "gw-1", "reference": intent.outgoing.reference}
+    desk.office.execute(sa.insert(GatewayReference).values(kept))
+    desk.tell_all([Report(state="delivered", gateway_reference="gw-1")])
+    assert desk.states == [State.DELIVERED]
+
+
+def test_a_text_of_parts_is_delivered_when_all_parts_are(office: Office):
+    desk = Desk(office, text="x" * 200)
+    (intent,) = desk.call()
+    desk.answer(intent, Sent("p1", 2, references=("p1", "p2")))
+    desk.tell(intent, "delivered", gateway_reference="p1", is_part=True)
+    assert desk.states == [State.SENT]
+    desk.tell(intent, "delivered", gateway_reference="p1", is_part=True)
+    assert desk.states == [State.SENT]
+    desk.tell(intent, "delivered", gateway_reference="p2", is_part=True)
+    assert desk.states == [State.DELIVERED]
+
+
+def test_a_text_of_parts_is_what_its_worst_part_is(office: Office):
+    desk = Desk(office, text="x" * 200)
+    (intent,) = desk.call()
+    desk.tell(intent, "delivered", gateway_reference="p1", is_part=True)
+    assert desk.states == [State.SENT]
+    desk.tell(intent, "undelivered", gateway_reference="p2", is_part=True)
+    assert desk.states == [State.UNDELIVERED]
+
+
+def test_a_report_that_says_opted_out_feeds_the_list(desk: Desk):
+    (intent,) = desk.sent()
+    desk.tell(intent, "undelivered", code="9", opted_out=True)
+    (entry,) = desk.store.write(lambda session: session.scalars(sa.select(OptOut)).all())
+    assert (entry.team_id, entry.number, entry.source) == (desk.office.team.id, intent.outgoing.to, "gateway")
+
+
+def test_a_report_against_our_account_stops_the_campaign(office: Office):
+    desk = Desk(office, 5)
+    (intent,) = desk.sent()
+    desk.tell(intent, "undelivered", code="30034", reason="The sender is not registered.", scope="account")
+    assert desk.states == [State.UNDELIVERED, *[State.FAILED] * 4]
+    assert desk.now.status == Status.FAILED
+    assert "30034" in (desk.now.error or "")
+
+
+def test_many_reports_of_several_campaigns_are_one_transaction(office: Office):
+    desks = [Desk(office, 30), Desk(office, 20)]
+    told = [
+        Report(state="delivered", reference=intent.outgoing.reference) for desk in desks for intent in desk.sent(30)
+    ]
+    applied = desks[0].tell_all([*told, *told])
+    assert (applied.reports, applied.changed) == (50, 50)
+    assert [desk.now.delivered for desk in desks] == [30, 20]
+
+
+def test_accept_counts_an_unknown_attempt_as_sent(desk: Desk):
+    (intent,) = desk.call()
+    desk.answer(intent, Unknown("cut"))
+    (attempt,) = desk.office.attempts(desk.campaign)
+    for _ in range(2):
+        desk.store.write(lambda session: delivery.accept(session, {attempt.id: Sent("gw-9", 1)}, now()))
+    (attempt,) = desk.office.attempts(desk.campaign)
+    assert (attempt.outcome, attempt.gateway_reference, attempt.parts, attempt.reported) == ("sent", "gw-9", 1, None)
+    assert desk.states == [State.SENT]
+    assert desk.money() == (1, 0, 1, 999)
+
+
+def test_given_up_rows_are_found_by_a_later_report(desk: Desk):
+    (intent,) = desk.call()
+    desk.answer(intent, Deferred(60, "throttled", "later"))
+    give_up = settlement.end_waiting
+    desk.store.write(
+        lambda session: give_up(session, session.get_one(Campaign, desk.campaign.id), None, State.FAILED, error="no")
+    )
+    desk.tell(intent, "sent")
+    assert desk.states == [State.SENT]
+    assert desk.money() == (2, 1, 1, 999)
