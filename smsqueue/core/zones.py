@@ -15,7 +15,9 @@ class NoSuchZone(SmsQueueError):
     """There is no time zone of this name."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"{name!r} is not a time zone: give an IANA name, as in Europe/Paris, America/New_York or UTC.")
+        super().__init__(
+            f"{name!r} is not a time zone: give an IANA name, as in Europe/Paris, America/New_York or UTC."
+        )
 
 
 class NoSuchTime(SmsQueueError):

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from smsqueue.core import zones
@@ -86,9 +87,7 @@ def closing(hours: Hours, country: str, at: datetime) -> datetime | None:
     """Return when the hours that hold at `at` are over; None when they do not hold, or never end."""
     ends: datetime | None = None
     for start, end in _ahead(hours, country, at):
-        if ends is None and start <= at < end:
-            ends = end
-        elif ends is not None and start == ends:  # over midnight in UTC
+        if start <= at < end or start == ends:  # the one that holds, and what goes on over midnight in UTC
             ends = end
         elif ends is not None:
             return ends
@@ -145,7 +144,7 @@ def _in_zone(hours: Hours, zone: ZoneInfo, start: datetime) -> tuple[Stretch, ..
     """Return when one zone is open from `start` on for a day: between two edges nothing changes."""
     edges = sorted({start, start + _DAY, *_turns(zone, start), *_edges(hours, zone, start)})
     found: list[Stretch] = []
-    for begins, ends in zip(edges, edges[1:], strict=False):
+    for begins, ends in pairwise(edges):
         if not hours.covers(begins.astimezone(zone)):
             continue
         if found and found[-1][1] == begins:

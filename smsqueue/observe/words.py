@@ -56,6 +56,13 @@ WORDS: dict[str, tuple[int, str]] = {
     "opt_outs.added": (INFO, "numbers that want no more texts: {count} ({source})"),
     "opt_outs.removed": (WARNING, "numbers that may be texted again: {count} ({reason})"),
     "window.sent": (INFO, "campaign {campaign_id}: recorded answers for rows {rows}: {answers}"),
+    "unknowns.asked": (
+        INFO,
+        "campaign {campaign_id}: asked about {asked} unknown; {sent} were taken, {not_taken} were not, "
+        "and its rule ended {by_rule}",
+    ),
+    "unknowns.decided": (INFO, "campaign {campaign_id}: {user} decided about {count} unknown: {what}"),
+    "reports.fetched": (INFO, "campaign {campaign_id}: asked about {asked} texts without a report; {told} were told"),
     "database.away": (ERROR, "the database cannot be reached: {reason}"),
     "database.back": (WARNING, "the database can be reached again"),
 }

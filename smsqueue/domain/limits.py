@@ -1,0 +1,142 @@
+"""What a team may launch: how many recipients a day, where to, when. Asked in the launch's own transaction."""
+
+from collections.abc import Mapping
+from datetime import datetime, time, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from smsqueue.core import phones, zones
+from smsqueue.core.errors import SmsQueueError
+from smsqueue.domain import hours, options
+from smsqueue.domain.errors import BadDraft
+from smsqueue.models import Campaign, Recipient, Status, Team
+
+SAME_LIST_ROWS = 50
+"""So many first recipients are compared to tell whether a list is the same."""
+
+
+class Refused(SmsQueueError):
+    """A campaign that the team may not launch like this; nothing was sent or charged."""
+
+
+class OverCap(Refused):
+    """More recipients than the team may text today."""
+
+    def __init__(self, *, cap: int, used: int, wanted: int, team: str, again: str) -> None:
+        self.cap, self.used, self.left, self.wanted = cap, used, max(0, cap - used), wanted
+        super().__init__(
+            f"Your team may text {cap:,} recipients a day. {used:,} are confirmed today, {self.left:,} are left, and "
+            f"this has {wanted:,}. Wait until {again}, send to fewer, or ask an operator to raise the limit "
+            f'(flask sms team set "{team}" --daily-cap {max(cap, used + wanted)}).'
+        )
+
+
+class ForbiddenCountries(Refused):
+    """Recipients in countries that the team may not text (any more)."""
+
+    def __init__(self, countries: Mapping[str, int]) -> None:
+        self.countries = countries
+        named = ", ".join(f"{phones.country_name(code)} ({count:,})" for code, count in countries.items())
+        super().__init__(
+            f"Your team may not text {named}: that was changed since the list was checked. Check the list again to "
+            "leave these rows out, or ask an operator to open the country."
+        )
+
+
+class NeverOpen(Refused):
+    """Countries whose zones are too far apart for the sending hours."""
+
+
+class TooLate(Refused):
+    """The time that was chosen is over."""
+
+
+def check(session: Session, team: Team, campaign: Campaign, now: datetime) -> None:
+    """Refuse a campaign that is about to be launched, with a Refused; its row must say `confirmed_at` already.
+
+    The team's row stays locked until the end of the transaction, so that two launches never share what is left.
+    """
+    locked = sa.select(Team).where(Team.id == team.id).with_for_update(key_share=True)
+    team = session.scalars(locked.execution_options(populate_existing=True)).one()
+    _check_countries(team, campaign)
+    _check_hours(campaign, now)
+    if campaign.scheduled_for is not None and campaign.scheduled_for <= now:
+        when = zones.said(campaign.scheduled_for, options.zone_of(campaign, team))
+        raise TooLate(f"{when} is over: choose a later time, or send now. Nothing was sent or charged.")
+    _check_cap(session, team, campaign, now)
+
+
+def _check_countries(team: Team, campaign: Campaign) -> None:
+    allowed = team.allowed_countries
+    if allowed is None:
+        return
+    forbidden = {code: count for code, count in (campaign.countries or {}).items() if code not in allowed}
+    if forbidden:
+        raise ForbiddenCountries(forbidden)
+
+
+def _check_hours(campaign: Campaign, now: datetime) -> None:
+    limits = options.hours_of(campaign)
+    never = hours.never_open(limits, campaign.countries or {}, campaign.scheduled_for or now) if limits else []
+    if never:
+        named = ", ".join(map(phones.country_name, never))
+        raise NeverOpen(
+            f"{named} has clocks so far apart that it is never {limits} for all of them at once: choose longer hours."
+        )
+
+
+def _check_cap(session: Session, team: Team, campaign: Campaign, now: datetime) -> None:
+    if not team.daily_cap:
+        return
+    today, tomorrow = day_of(team, now)
+    used = used_between(session, team, today, tomorrow, but=campaign.id)
+    if used + campaign.total > team.daily_cap:
+        again = zones.said(tomorrow, zones.find(team.time_zone))
+        raise OverCap(cap=team.daily_cap, used=used, wanted=campaign.total, team=team.name, again=again)
+
+
+def day_of(team: Team, now: datetime) -> tuple[datetime, datetime]:
+    """Return the first moments of today and of tomorrow by the team's clocks."""
+    zone = zones.find(team.time_zone)
+    today = now.astimezone(zone).date()
+    first, next_ = (datetime.combine(day, time(), zone) for day in (today, today + timedelta(days=1)))
+    return first, next_
+
+
+def used_between(session: Session, team: Team, start: datetime, end: datetime, but: int = 0) -> int:
+    """Count the recipients of a team's campaigns that were confirmed from `start` to `end`, without the cancelled."""
+    mine = (Campaign.team_id == team.id, Campaign.confirmed_at >= start, Campaign.confirmed_at < end)
+    total = sa.select(sa.func.sum(Campaign.total - Campaign.cancelled)).where(*mine, Campaign.id != but)
+    return int(session.scalar(total) or 0)
+
+
+def must_type_count(team: Team, campaign: Campaign) -> bool:
+    """Say whether a campaign is so large that its number of recipients has to be typed."""
+    return 0 < team.type_count_above < campaign.total
+
+
+def check_typed_count(team: Team, campaign: Campaign, typed: str) -> None:
+    """Refuse, with BadDraft, a large campaign whose number of recipients was not typed."""
+    if not must_type_count(team, campaign):
+        return
+    digits = "".join(character for character in typed if character not in " ,.'’\u00a0\u202f")
+    if digits == str(campaign.total):
+        return
+    told = f"You typed {typed.strip()[:20]}" if typed.strip() else "The number of recipients is missing"
+    raise BadDraft("count", f"{told}: type {campaign.total:,} to send to so many. Nothing was sent or charged.")
+
+
+def same_as_today(session: Session, campaign: Campaign, now: datetime) -> Campaign | None:
+    """Return a campaign of the last 24 hours with the same text to the same list, if there is one."""
+    recent = (Campaign.team_id == campaign.team_id, Campaign.confirmed_at >= now - timedelta(days=1))
+    alike = (Campaign.kind == campaign.kind, Campaign.total == campaign.total, Campaign.text == campaign.text)
+    alive = (Campaign.id != campaign.id, Campaign.status != Status.CANCELLED)
+    latest = sa.select(Campaign).where(*recent, *alike, *alive).order_by(Campaign.confirmed_at.desc()).limit(5)
+    mine = _first_numbers(session, campaign)
+    return next((each for each in session.scalars(latest) if _first_numbers(session, each) == mine), None)
+
+
+def _first_numbers(session: Session, campaign: Campaign) -> list[str]:
+    numbers = sa.select(Recipient.number).where(Recipient.campaign_id == campaign.id).order_by(Recipient.row)
+    return list(session.scalars(numbers.limit(SAME_LIST_ROWS)))
