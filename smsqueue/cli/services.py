@@ -1,16 +1,19 @@
 """How a worker, or a command that touches jobs, is put together."""
 
+from collections.abc import Callable
 from functools import partial
 
 from flask import Flask, current_app
 
 from smsqueue.cli.base import settings
 from smsqueue.db import Database
-from smsqueue.domain import completion, drafts, first_ten, pausing, stopping
+from smsqueue.domain import completion, drafts, fetching, first_ten, looking_up, pausing, stopping
+from smsqueue.domain.jobs import FetchReportsJob, LookUpJob
 from smsqueue.handlers import Services, register_all
 from smsqueue.mail import Mailer
 from smsqueue.observe.redaction import scrub
 from smsqueue.queue import drill
+from smsqueue.queue.dispatch import enqueue
 from smsqueue.queue.job import Policy
 from smsqueue.queue.registry import Registry
 
@@ -27,6 +30,12 @@ def build_registry(services: Services | None = None, defaults: Policy | None = N
     register_all(registry, services or build_services())
     drill.register(registry)
     return registry
+
+
+def chores(store: Database, services: Services) -> tuple[Callable[[], None], ...]:
+    """Return what any worker does once a minute beside its jobs."""
+    own = (close_left_open, look_after_waiting, look_after_unknown, purge_drafts)
+    return *(partial(each, store) for each in own), partial(ask_for_reports, store, services)
 
 
 def close_left_open(store: Database) -> None:
@@ -46,6 +55,28 @@ def look_after_waiting(store: Database) -> None:
         store.write(partial(completion.close, campaign_id=campaign_id))
     for campaign_id in paused:
         store.write(partial(pausing.hold_again, campaign_id=campaign_id))
+
+
+def look_after_unknown(store: Database) -> None:
+    """Let gateways be asked about unknown recipients, and campaigns' rules end them: one job for each campaign."""
+    with store.reading() as session:
+        found = looking_up.campaigns_with_unknown(session)
+    for campaign_id in found:
+        _enqueue(store, LookUpJob(campaign_id=campaign_id))
+
+
+def ask_for_reports(store: Database, services: Services) -> None:
+    """Let gateways be asked once a day about texts whose report did not come."""
+    with store.reading() as session:
+        found = fetching.campaigns_without_reports(session)
+    if not found or not any(map(fetching.can_fetch, services.senders.gateways.values())):
+        return  # the gateways are not made for nothing: not every worker sends
+    for campaign_id in found:
+        _enqueue(store, FetchReportsJob(campaign_id=campaign_id))
+
+
+def _enqueue(store: Database, job: LookUpJob | FetchReportsJob) -> None:
+    store.write(lambda session: enqueue(session, job, unique=job.key))
 
 
 def purge_drafts(store: Database) -> None:

@@ -3,13 +3,12 @@
 import math
 import os
 import sys
-from functools import partial
 
 import click
 from flask.cli import with_appcontext
 
 from smsqueue.cli.base import database, settings
-from smsqueue.cli.services import build_registry, build_services, close_left_open, look_after_waiting, purge_drafts
+from smsqueue.cli.services import build_registry, build_services, chores
 from smsqueue.db import Database, build_engine
 from smsqueue.domain.jobs import QUEUES
 from smsqueue.observe import logs
@@ -126,7 +125,7 @@ def _child(pipes: str, options: dict[str, object]) -> int:
         chosen,
         stops,
         link=link,
-        chores=(partial(close_left_open, store), partial(look_after_waiting, store), partial(purge_drafts, store)),
+        chores=chores(store, services),
     )
     try:
         return worker.run().code

@@ -6,11 +6,12 @@ Nobody resolves one before its call is over for certain: the lease of the worker
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from smsqueue.config import Settings
 from smsqueue.db import table_of
 from smsqueue.domain import reopening
 from smsqueue.domain.counting import Changes
@@ -27,17 +28,6 @@ RUNNING = (Status.PENDING, Status.PROCESSING, Status.PAUSED)
 last_attempt = sa.and_(attempts.c.recipient_id == recipients.c.id, attempts.c.number == recipients.c.attempts)
 
 
-class Chosen(Protocol):
-    """The settings that this depends on."""
-
-    lease_seconds: float
-    connect_timeout_seconds: float
-    read_timeout_seconds: float
-    unknown_wait_seconds: float
-    slice_rows: int
-    validity_seconds: int
-
-
 @dataclass(frozen=True, slots=True)
 class Terms:
     """How long is waited, and how what is sent again is cut into jobs."""
@@ -49,7 +39,7 @@ class Terms:
     validity_seconds: int = 14_400
 
     @classmethod
-    def of(cls, settings: Chosen) -> "Terms":
+    def of(cls, settings: Settings) -> "Terms":
         """Take them from the settings."""
         call = settings.connect_timeout_seconds + settings.read_timeout_seconds
         patience = settings.lease_seconds + call

@@ -8,6 +8,8 @@ from smsqueue.config import Settings
 from smsqueue.domain import slices
 from smsqueue.domain.jobs import (
     CheckRowsJob,
+    FetchReportsJob,
+    LookUpJob,
     SendBulkSmsJob,
     SendingJob,
     SendMailJob,
@@ -18,7 +20,7 @@ from smsqueue.domain.routing import Routes
 from smsqueue.domain.senders import Senders
 from smsqueue.domain.sending import Limits
 from smsqueue.gateways import build_all
-from smsqueue.handlers import check_rows, send_mail, send_sms
+from smsqueue.handlers import check_rows, look_up, send_mail, send_sms
 from smsqueue.mail import Mailer
 from smsqueue.queue.job import Policy
 from smsqueue.queue.registry import Registry
@@ -74,5 +76,7 @@ def register_all(registry: Registry, services: Services) -> None:
     checking = replace(CheckRowsJob.policy or Policy(), tries=settings.tries, backoff=settings.backoff_seconds)
     handler = partial(check_rows.run, settings=settings)
     registry.register(CheckRowsJob, handler, policy=checking, on_failed=check_rows.on_failed)
+    registry.register(LookUpJob, partial(look_up.unknown, services=services))
+    registry.register(FetchReportsJob, partial(look_up.reports, services=services))
     registry.register(SendMailJob, partial(send_mail.notice, mailer=services.mailer))
     registry.register(SendResetMailJob, partial(send_mail.reset, mailer=services.mailer))

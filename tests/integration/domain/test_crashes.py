@@ -52,7 +52,7 @@ def test_what_an_earlier_claim_left_in_the_air_is_unknown_and_never_sent_again(o
         (Sent("r"), "sent", 998),
         (Rejected("bad", "a bad number"), "failed", 999),
         (Unknown("lost"), "unknown", 998),
-        (Deferred(1, "throttled", "later"), "failed", 999),
+        (Deferred(1, "throttled", "later"), "queued", 998),
     ],
 )
 def test_an_answer_that_comes_after_all_still_decides_what_was_unknown(office, outcome, state, balance):

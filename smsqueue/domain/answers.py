@@ -1,0 +1,145 @@
+"""What a gateway's answer about an unknown recipient, or a campaign's rule, makes of it."""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from smsqueue.bulk import update_many
+from smsqueue.db import table_of
+from smsqueue.domain import delivery, resolving
+from smsqueue.domain.delivery import Applied
+from smsqueue.domain.questions import Question
+from smsqueue.domain.resolving import Terms
+from smsqueue.gateways.base import NotFound, Outcome, Rejected, Sent, Traits
+from smsqueue.models import Attempt, Campaign, Status, UnknownPolicy
+
+attempts = table_of(Attempt)
+Said = Outcome | NotFound
+MOST_ATTEMPTS = 5
+"""A text that the gateway never seems to take is not tried for ever."""
+TIMES_NOT_FOUND = 2
+WAS_NOT_TAKEN = "The gateway does not know this message: it surely did not take it."
+GIVEN_UP = "Nobody could tell whether it was sent: counted as not sent, as this campaign's rule says."
+
+
+class Counts(Counter[str]):
+    """How many were asked about, and what came of it."""
+
+    @property
+    def facts(self) -> dict[str, int]:
+        """All of them, for the event."""
+        return {name: self[name] for name in ("asked", "sent", "not_taken", "by_rule")}
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What a gateway said about an attempt; None: it was not asked."""
+
+    question: Question
+    answer: Said | None
+    traits: Traits
+
+    def is_not_taken(self, now: datetime) -> bool:
+        """Say whether it was surely not taken: this gateway is believed, was asked twice, and not too early."""
+        enough = self.question.not_found + 1 >= TIMES_NOT_FOUND
+        age = now - self.question.started_at
+        late = age >= timedelta(seconds=self.traits.not_found_after_seconds)
+        return isinstance(self.answer, NotFound) and self.traits.trusts_not_found and enough and late
+
+    @property
+    def refusal(self) -> Rejected | None:
+        """Why the text is refused, if it is; a refusal of our account says nothing of what went before."""
+        is_refused = isinstance(self.answer, Rejected) and self.answer.scope == "recipient"
+        return self.answer if is_refused else None  # type: ignore[return-value]
+
+
+def record(session: Session, campaign_id: int, told: Sequence[Answered], terms: Terms) -> tuple[Counts, Applied]:
+    """Write down what gateways said; what is due after the commit is done by `delivery.follow_up`."""
+    campaign, now = session.get_one(Campaign, campaign_id), resolving.today(session)
+    locked = _locked(session, campaign, [each.question for each in told], now - terms.patience)
+    known = [each for each in told if each.answer is not None and each.question.recipient_id in locked]
+    taken = {each.question.attempt_id: each.answer for each in known if isinstance(each.answer, Sent)}
+    others = _note(session, known, now)
+    not_taken = [each for each in others if each.is_not_taken(now)]
+    counts = Counts(asked=len(known), sent=len(taken), not_taken=len(not_taken))
+    applied = delivery.accept(session, taken, now) if taken else Applied()
+    _put_back(session, campaign, not_taken, locked, terms)
+    counts["not_taken"] += _refuse(session, campaign, [each for each in others if each.refusal], locked)
+    return counts, applied
+
+
+def decide(session: Session, campaign_id: int, asked: Sequence[Question], terms: Terms) -> Counts:
+    """Do with recipients who are unknown for too long what the campaign's rule says."""
+    campaign, now = session.get_one(Campaign, campaign_id), resolving.today(session)
+    locked = list(_locked(session, campaign, asked, now - terms.patience).values())
+    if campaign.unknown_policy == UnknownPolicy.RESEND:
+        return Counts(by_rule=resolving.send_again(session, campaign, locked, terms, extends=False))
+    return Counts(by_rule=resolving.give_up(session, campaign, locked, GIVEN_UP, resolving.COUNTED_NOT_SENT))
+
+
+def _locked(session: Session, campaign: Campaign, asked: Sequence[Question], before: datetime) -> dict[int, Any]:
+    """Lock those that are unknown still, by the same attempt."""
+    of = {question.recipient_id: question.attempt for question in asked}
+    return {row.id: row for row in resolving.lock(session, campaign, sorted(of), before) if row.attempts == of[row.id]}
+
+
+def _note(session: Session, known: Sequence[Answered], now: datetime) -> list[Answered]:
+    """Count the questions; return those whose attempt nobody else has asked about meanwhile."""
+    ids = [each.question.attempt_id for each in known]
+    counted = sa.select(attempts.c.id, attempts.c.looked_up).where(attempts.c.id.in_(ids))
+    looked: dict[int, int] = dict(session.execute(counted).tuples().all())
+    fresh = [each for each in known if looked[each.question.attempt_id] == each.question.looked_up]
+    rows = [
+        {
+            "id": each.question.attempt_id,
+            "looked_up": each.question.looked_up + 1,
+            "looked_up_at": now,
+            "not_found": each.question.not_found + 1 if isinstance(each.answer, NotFound) else 0,
+        }
+        for each in fresh
+    ]
+    if rows:
+        update_many(session, attempts, "id", rows)
+    return fresh
+
+
+def _put_back(
+    session: Session, campaign: Campaign, not_taken: Sequence[Answered], locked: dict[int, Any], terms: Terms
+) -> None:
+    """Send to those again who were surely not sent to, while that makes sense."""
+    _end_attempts(session, not_taken, outcome="deferred", reason=WAS_NOT_TAKEN)
+    rows = [locked[each.question.recipient_id] for each in not_taken]
+    tried = [row for row in rows if row.attempts >= MOST_ATTEMPTS]
+    resolving.give_up(session, campaign, tried, WAS_NOT_TAKEN, resolving.NOT_TAKEN)
+    others = [row for row in rows if row.attempts < MOST_ATTEMPTS]
+    valid = not resolving.is_over(campaign, resolving.today(session))
+    if campaign.unknown_policy == UnknownPolicy.RESEND and valid and campaign.status != Status.CANCELLED:
+        resolving.send_again(session, campaign, others, terms, extends=False)
+    else:
+        resolving.put_back(session, campaign, others, WAS_NOT_TAKEN, terms)
+
+
+def _refuse(session: Session, campaign: Campaign, refused: Sequence[Answered], locked: dict[int, Any]) -> int:
+    """Fail those whose text was refused when it was handed over under the same reference again."""
+    by_refusal: dict[Rejected, list[Answered]] = defaultdict(list)
+    for each in refused:
+        if each.refusal:
+            by_refusal[each.refusal].append(each)
+    for why, group in by_refusal.items():
+        facts = {"reason": why.reason[:300], "code": why.code[:40]}
+        _end_attempts(session, group, outcome="rejected", may_retry=why.may_retry, **facts)
+        rows = [locked[each.question.recipient_id] for each in group]
+        resolving.give_up(session, campaign, rows, facts["reason"], facts["code"])
+    return len(refused)
+
+
+def _end_attempts(session: Session, told: Sequence[Answered], **values: Any) -> None:
+    if told:
+        ids = [each.question.attempt_id for each in told]
+        theirs = sa.update(attempts).where(attempts.c.id.in_(ids), attempts.c.outcome == "unknown")
+        session.execute(theirs.values(values))
