@@ -55,6 +55,8 @@ WORDS: dict[str, tuple[int, str]] = {
     "credits.refunded": (INFO, "campaign {campaign_id}: the gateway did not bill {count}, credits back {credits}"),
     "opt_outs.added": (INFO, "numbers that want no more texts: {count} ({source})"),
     "opt_outs.removed": (WARNING, "numbers that may be texted again: {count} ({reason})"),
+    "recipients.held": (WARNING, "campaign {campaign_id}: held, having had the same words lately: {count}"),
+    "recipients.let-go": (INFO, "campaign {campaign_id}: somebody let go what was held: {count}"),
     "window.sent": (INFO, "campaign {campaign_id}: recorded answers for rows {rows}: {answers}"),
     "unknowns.asked": (
         INFO,
