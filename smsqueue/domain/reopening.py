@@ -29,9 +29,8 @@ def reopen(
     """
     count = queue_again(session, campaign, rows, slice_rows=slice_rows)
     ended = campaigns.c.status.in_(ENDED)
-    values: dict[
-        str, Any
-    ] = {  # MariaDB sets them in this order, and asks the status as it is by then: so that one comes last
+    # MariaDB sets them in this order, and asks the status as it is by then: so that one comes last.
+    values: dict[str, Any] = {
         "reopened": campaigns.c.reopened + sa.case((ended, 1), else_=0),
         "gave_up": sa.case((ended, 0), else_=campaigns.c.gave_up),
         "error": sa.case((ended, sa.null()), else_=campaigns.c.error),
