@@ -12,12 +12,13 @@ from smsqueue.core import phones
 from smsqueue.core.clock import now
 from smsqueue.core.segments import clean, measure
 from smsqueue.db import changed
-from smsqueue.domain import sheets
+from smsqueue.domain import optouts, sheets
 from smsqueue.domain.checking import Rules, check_text, country_problem
 from smsqueue.domain.errors import BadDraft, NotFound
 from smsqueue.domain.jobs import CheckRowsJob
+from smsqueue.domain.options import Options, of, usual
 from smsqueue.domain.sheets import Sheet
-from smsqueue.models import Campaign, Kind, Recipient, SkippedRow, Status, Upload, User
+from smsqueue.models import Campaign, Kind, Recipient, SkippedRow, Status, Team, Upload, User
 from smsqueue.queue.dispatch import enqueue
 
 INLINE_ROWS = 20_000
@@ -61,10 +62,12 @@ def draft_bulk(
     column: int | None,
     replace: UUID | None,
     rules: Rules,
+    options: Options | None = None,
 ) -> Campaign:
     """Store a draft (in place of the one it replaces) whose rows are to be checked next.
 
-    `sheet` is the upload, read outside of the transaction. Raises BadDraft and BadText.
+    `sheet` is the upload, read outside of the transaction. Without `options` what was chosen before stays, or the
+    team's habits hold. Raises BadDraft and BadText.
     """
     if not name.strip() or len(name.strip()) > LONGEST_NAME:
         raise BadDraft("name", f"Give the campaign a name of at most {LONGEST_NAME} characters.")
@@ -73,9 +76,13 @@ def draft_bulk(
     if not 0 <= column < len(sheet.headers):
         raise BadDraft("column", f"Choose one of the {len(sheet.headers)} columns.")
     check_text(text, sheet.headers, rules)
-    campaign = _emptied(session, user, replace) or Campaign(team_id=user.team_id, user_id=user.id, kind=Kind.BULK)
+    team = session.get_one(Team, user.team_id)
+    campaign = _emptied(session, user, replace)
+    options = options or (of(campaign) if campaign else usual(team, Kind.BULK))
+    campaign = campaign or Campaign(team_id=user.team_id, user_id=user.id, kind=Kind.BULK, total=0)
     campaign.name, campaign.text = name.strip(), clean(text)
     campaign.upload_id, campaign.column, campaign.rows = upload.id, column, sheet.count
+    options.put_on(campaign, team)
     campaign.token = secrets.token_urlsafe(32)  # an older page of this draft confirms nothing any more
     session.add(campaign)
     session.flush()  # the caller wants its id
@@ -87,12 +94,16 @@ def queue_check(session: Session, campaign: Campaign) -> None:
     enqueue(session, CheckRowsJob(campaign_id=campaign.id))
 
 
-def draft_single(session: Session, *, user: User, number: str, text: str, rules: Rules) -> Campaign:
+def draft_single(
+    session: Session, *, user: User, number: str, text: str, rules: Rules, options: Options | None = None
+) -> Campaign:
     """Store a draft of one SMS to one number, checked; raise BadNumber or BadText."""
     phone = phones.parse(number, rules.country)
     problem = country_problem(phone, rules)
     if problem:
         raise phones.BadNumber(number, "country", phone.shown, problem)
+    if optouts.out_of(session, user.team_id, [phone.e164]):
+        raise phones.BadNumber(number, "opted_out", phone.shown, "this number wants no texts of your team")
     check_text(text, [], rules)
     size = measure(clean(text))
     price = size.segments * rules.credits_per_segment
@@ -111,6 +122,8 @@ def draft_single(session: Session, *, user: User, number: str, text: str, rules:
         price=price,
         countries={phone.country: 1},
     )
+    team = session.get_one(Team, user.team_id)
+    (options or usual(team, Kind.SINGLE)).put_on(campaign, team)
     session.add(campaign)
     session.flush()  # the recipient names it
     to = {"number": phone.e164, "country": phone.country}
@@ -120,15 +133,14 @@ def draft_single(session: Session, *, user: User, number: str, text: str, rules:
 
 
 def skipped(session: Session, campaign: Campaign, after: int | None, limit: int) -> Sequence[SkippedRow]:
-    """Return rows that cannot be sent (duplicates are not among them), by spreadsheet row, from beyond `after`."""
-    statement = sa.select(SkippedRow).where(SkippedRow.campaign_id == campaign.id, SkippedRow.duplicate.is_(False))
-    return session.scalars(
-        statement.where(SkippedRow.source_row > (after or 0)).order_by(SkippedRow.source_row).limit(limit)
-    ).all()
+    """Return rows to be mended (neither duplicates nor opted out), by spreadsheet row, from beyond `after`."""
+    bad = (SkippedRow.duplicate.is_(False), SkippedRow.opted_out.is_(False), SkippedRow.source_row > (after or 0))
+    statement = sa.select(SkippedRow).where(SkippedRow.campaign_id == campaign.id, *bad)
+    return session.scalars(statement.order_by(SkippedRow.source_row).limit(limit)).all()
 
 
 def iter_skipped(session: Session, campaign: Campaign) -> Iterator[SkippedRow]:
-    """Yield every row that is not sent to, duplicates too, in the spreadsheet's order."""
+    """Yield every row that is not sent to, duplicates and opted out ones too, in the spreadsheet's order."""
     statement = sa.select(SkippedRow).where(SkippedRow.campaign_id == campaign.id).order_by(SkippedRow.source_row)
     yield from session.scalars(statement.execution_options(yield_per=1000))
 
@@ -170,6 +182,6 @@ def _emptied(session: Session, user: User, uuid: UUID | None) -> Campaign | None
     forget_rows(session, campaign.id)
     campaign.user_id, campaign.created_at = user.id, now()
     campaign.checked_at = campaign.countries = None
-    campaign.checked_rows = campaign.bad = campaign.duplicates = 0
+    campaign.checked_rows = campaign.bad = campaign.duplicates = campaign.opted_out = 0
     campaign.total = campaign.segments = campaign.price = 0
     return campaign

@@ -1,7 +1,7 @@
 """Checking a draft's rows into the database, and the quote that a person decides on."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -13,9 +13,9 @@ from smsqueue.bulk import insert_many
 from smsqueue.core.clock import now
 from smsqueue.core.errors import SmsQueueError
 from smsqueue.db import Database, table_of
-from smsqueue.domain import credits, drafts, sheets
+from smsqueue.domain import credits, drafts, options, optouts, sheets
 from smsqueue.domain.checking import Bad, Duplicate, Good, Rules, check
-from smsqueue.models import Campaign, Recipient, SkippedRow, State, Status
+from smsqueue.models import Campaign, Recipient, SkippedRow, State, Status, Team
 
 recipients, skipped_rows = table_of(Recipient), table_of(SkippedRow)
 CHUNK = 1000
@@ -37,6 +37,7 @@ class Tally:
     price: int = 0
     bad: int = 0
     duplicates: int = 0
+    opted_out: int = 0
     countries: Counter[str] = field(default_factory=Counter)
 
 
@@ -76,16 +77,19 @@ def _begin(session: Session, campaign_id: int, token: str) -> None:
 
 
 def _store(
-    database: Database, campaign_id: int, token: str, chunk: Iterable[Good | Bad | Duplicate], tally: Tally
+    database: Database, campaign_id: int, token: str, chunk: Sequence[Good | Bad | Duplicate], tally: Tally
 ) -> None:
     good: list[dict[str, Any]] = []
     rest: list[dict[str, Any]] = []
+    out = _opted_out(database, campaign_id, [verdict.number for verdict in chunk if isinstance(verdict, Good)])
     for verdict in chunk:
         tally.rows += 1
-        if isinstance(verdict, Good):
-            good.append(_count_good(verdict, campaign_id, tally))
-        else:
+        if not isinstance(verdict, Good):
             rest.append(_count_rest(verdict, campaign_id, tally))
+        elif verdict.number in out:
+            rest.append(_count_opted_out(verdict, campaign_id, tally))
+        else:
+            good.append(_count_good(verdict, campaign_id, tally))
 
     def write(session: Session) -> None:
         _current(session, campaign_id, token).checked_rows = tally.rows
@@ -95,6 +99,12 @@ def _store(
             insert_many(session, skipped_rows, rest)
 
     database.write(write)
+
+
+def _opted_out(database: Database, campaign_id: int, numbers: Sequence[str]) -> set[str]:
+    with database.reading() as session:
+        team_id = session.scalar(sa.select(Campaign.team_id).where(Campaign.id == campaign_id))
+        return optouts.out_of(session, team_id, numbers) if team_id else set()
 
 
 def _count_good(row: Good, campaign_id: int, tally: Tally) -> dict[str, Any]:
@@ -122,15 +132,23 @@ def _count_rest(row: Bad | Duplicate, campaign_id: int, tally: Tally) -> dict[st
     tally.duplicates += duplicate
     tally.bad += not duplicate
     problem = f"The same number as in row {row.first_row:,}: sent once" if isinstance(row, Duplicate) else row.problem
-    base = {"campaign_id": campaign_id, "source_row": row.row, "duplicate": duplicate}
+    base = {"campaign_id": campaign_id, "source_row": row.row, "duplicate": duplicate, "opted_out": False}
     return {**base, "cell": row.cell[:200], "problem": problem[:500]}
+
+
+def _count_opted_out(row: Good, campaign_id: int, tally: Tally) -> dict[str, Any]:
+    tally.opted_out += 1
+    base = {"campaign_id": campaign_id, "source_row": row.row, "duplicate": False, "opted_out": True}
+    return {**base, "cell": row.number, "problem": optouts.OPTED_OUT}
 
 
 def _end(session: Session, campaign_id: int, token: str, tally: Tally) -> None:
     campaign = _current(session, campaign_id, token)
     campaign.checked_rows, campaign.checked_at = tally.rows, now()
     campaign.total, campaign.segments, campaign.price = tally.total, tally.segments, tally.price
-    campaign.bad, campaign.duplicates, campaign.countries = tally.bad, tally.duplicates, dict(tally.countries)
+    campaign.bad, campaign.duplicates, campaign.opted_out = tally.bad, tally.duplicates, tally.opted_out
+    campaign.countries = dict(tally.countries)
+    campaign.first_ten = options.has_first_ten(campaign, session.get_one(Team, campaign.team_id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +169,7 @@ class Quote:
     recipients: int
     bad: int
     duplicates: int
+    opted_out: int
     segments_min: int
     segments_max: int
     segments_total: int
@@ -180,6 +199,7 @@ def quote(session: Session, campaign: Campaign) -> Quote:
         campaign.total,
         campaign.bad,
         campaign.duplicates,
+        campaign.opted_out,
         least or 0,
         most or 0,
         campaign.segments,
