@@ -1,13 +1,16 @@
-"""The command that kills workers on purpose, and counts."""
+"""The command that kills workers on purpose and counts, or sends one real text and follows it."""
 
 import json
 import os
 import sys
+from typing import Any
 
 import click
 from flask.cli import with_appcontext
 
+from smsqueue.cli import drill_gateway
 from smsqueue.cli.base import database, read, settings
+from smsqueue.cli.drill_gateway import Wish
 from smsqueue.cli.output import show_table
 from smsqueue.config import Settings
 from smsqueue.queue import control
@@ -34,19 +37,43 @@ TIMES = {
 @click.option(
     "--seconds", default=20.0, type=click.FloatRange(1, 3600), show_default=True, help="Go on killing so long."
 )
+@click.option(
+    "--gateway", "gateway", is_flag=False, flag_value="", help="Send a text through this gateway, or the usual one."
+)
+@click.option("--to", "number", help="With --gateway: a number of your own, with + and country code.")
+@click.option("--text", default=drill_gateway.TEXT, show_default=True, help="With --gateway: what is sent.")
+@click.option(
+    "--wait", "wait_seconds", default=60.0, type=click.FloatRange(0, 3600), show_default=True, help="For its report."
+)
+@click.option("--yes", is_flag=True, help="With --gateway: do not ask before sending.")
 @with_appcontext
-def drill_command(kills: bool, jobs: int, workers: int, seconds: float) -> None:
-    """Prove on this database that no job is lost when workers are killed.
+def drill_command(**asked: Any) -> None:
+    """Prove on this installation that no job is lost, or that a gateway is set up right.
 
-    Starts workers of its own, with a short lease, on harmless jobs in a queue of its own; kills some with SIGKILL,
-    alone and with their parents; counts what every job has left behind. No other queue is touched, and nothing of
-    it stays, after Ctrl-C either.
+    Without --gateway: starts workers of its own, with a short lease, on harmless jobs in a queue of its own; kills
+    some with SIGKILL, alone and with their parents; counts what every job has left behind. No other queue is touched,
+    and nothing of it stays, after Ctrl-C either.
+
+    With --gateway: sends one real text to a number of your own, in no campaign and for no credits, and follows it:
+    settings, our address for reports, the gateway's answer, its report and the signature, the look-up. Each thing
+    that is wrong is said in a sentence.
 
     \b
-    Example:  flask sms drill --kill --workers 4 --seconds 60
+    Examples:  flask sms drill --kill --workers 4 --seconds 60
+               flask sms drill --gateway twilio --to "+44 7400 123456"
 
-    Exit codes: 0 every promise was kept, 1 one was not, or the workers did not start, 2 wrong options.
+    Exit codes: 0 every promise was kept, 1 one was not, or it could not be tried, 2 wrong options.
     """
+    if asked["gateway"] is None:
+        _drill_workers(asked["kills"], asked["jobs"], asked["workers"], asked["seconds"])
+        return
+    if not asked["number"]:
+        raise click.UsageError("--gateway needs --to NUMBER: a number of your own.")
+    wish = Wish(asked["gateway"], asked["number"], asked["text"], asked["wait_seconds"], asked["yes"])
+    drill_gateway.run(settings(), wish)
+
+
+def _drill_workers(kills: bool, jobs: int, workers: int, seconds: float) -> None:
     if read(control.read).pause_of("drill"):
         raise click.ClickException("All queues are paused, the drill's too: `flask sms resume all` first.")
     stops = Stops()

@@ -27,8 +27,8 @@ GATEWAYS: dict[str, Callable[[Settings], Adapter]] = {
 
 
 def build(settings: Settings, name: str = "") -> Adapter:
-    """The gateway of that name, or the chosen one, ready to be used by `concurrency` threads at once."""
-    make = GATEWAYS.get(name or settings.gateway)
+    """The gateway of that name, or the most usual one, ready to be used by many threads at once."""
+    make = GATEWAYS.get(name or settings.gateways_by_default[0])
     if make is None:
         raise BadGateway(f"SMS_GATEWAY ({name}) must be one of: {', '.join(sorted(GATEWAYS))}.")
     return make(settings)

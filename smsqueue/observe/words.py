@@ -50,6 +50,7 @@ WORDS: dict[str, tuple[int, str]] = {
         WARNING,
         "campaign {campaign_id}: an earlier worker left {unknown} of rows {rows} without answer",
     ),
+    "gateway.drilled": (INFO, "one text {reference} went to {gateway} as a drill: {outcome} after {milliseconds} ms"),
     "reports.applied": (DEBUG, "delivery reports of {gateway} were written down: {count}"),
     "reports.unknown": (INFO, "delivery reports of {gateway} tell of texts that nobody here knows: {count}"),
     "credits.refunded": (INFO, "campaign {campaign_id}: the gateway did not bill {count}, credits back {credits}"),
