@@ -11,6 +11,7 @@ from flask.cli import with_appcontext
 from smsqueue.cli import drill_gateway
 from smsqueue.cli.base import database, read, settings
 from smsqueue.cli.drill_gateway import Wish
+from smsqueue.cli.gateway import TEXT
 from smsqueue.cli.output import show_table
 from smsqueue.config import Settings
 from smsqueue.queue import control
@@ -41,7 +42,7 @@ TIMES = {
     "--gateway", "gateway", is_flag=False, flag_value="", help="Send a text through this gateway, or the usual one."
 )
 @click.option("--to", "number", help="With --gateway: a number of your own, with + and country code.")
-@click.option("--text", default=drill_gateway.TEXT, show_default=True, help="With --gateway: what is sent.")
+@click.option("--text", default=TEXT, show_default=True, help="With --gateway: what is sent.")
 @click.option(
     "--wait", "wait_seconds", default=60.0, type=click.FloatRange(0, 3600), show_default=True, help="For its report."
 )

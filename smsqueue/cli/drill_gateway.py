@@ -9,20 +9,19 @@ from secrets import token_hex
 
 import click
 
-from smsqueue import config_gateways
 from smsqueue.cli.base import read
+from smsqueue.cli.gateway import built
 from smsqueue.config import Settings
 from smsqueue.core import clock, phones, segments
 from smsqueue.core.errors import SmsQueueError
 from smsqueue.domain.hearing import reports_of
-from smsqueue.gateways import GATEWAYS, build, trials
+from smsqueue.gateways import trials
 from smsqueue.gateways.base import Adapter, Deferred, Fetches, LooksUp, Outcome, Outgoing, Rejected, Sent
 from smsqueue.gateways.callbacks import Address
 from smsqueue.gateways.http import HttpCaller, Request
 from smsqueue.models import DeliveryReport
 from smsqueue.queue.events import emit
 
-TEXT = "Test of smsqueue"
 LOOK_SECONDS = 0.2
 LARGEST_LOG = 16 * 1024 * 1024
 
@@ -152,12 +151,12 @@ class _Log:
 
 def run(chosen: Settings, wish: Wish) -> None:
     """Send one text and follow it; say each thing that is wrong, and end with exit code 1 when there is one."""
-    adapter, outgoing = _prepared(chosen, wish)
-    drill = GatewayDrill(chosen, adapter, outgoing)
+    adapter = built(chosen, wish.gateway)
+    drill = GatewayDrill(chosen, adapter, _outgoing(chosen, adapter, wish))
     try:
         click.echo(f"right  {adapter.name} has the settings that it needs.{_out_of_use(chosen, adapter.name)}")
         drill.check_address()
-        _agree(wish, adapter, outgoing)
+        _agree(wish, adapter, drill.outgoing)
         since = clock.now()
         outcome = drill.send()
         if not isinstance(outcome, Rejected | Deferred):
@@ -171,20 +170,14 @@ def run(chosen: Settings, wish: Wish) -> None:
         raise click.exceptions.Exit(1)
 
 
-def _prepared(chosen: Settings, wish: Wish) -> tuple[Adapter, Outgoing]:
-    name = wish.gateway or chosen.gateways_by_default[0]
-    if name not in GATEWAYS:
-        raise CannotDrill(f"{name} is no gateway; there are {', '.join(GATEWAYS)}")
-    missing = [*config_gateways.missing(name, chosen, "drill"), *config_gateways.together(name, chosen, "drill")]
-    if missing:
-        raise CannotDrill("\n".join(str(problem) for problem in missing))
+def _outgoing(chosen: Settings, adapter: Adapter, wish: Wish) -> Outgoing:
     size = segments.measure(wish.text)
     if not wish.text.strip() or size.segments != 1:
         raise CannotDrill(f"--text ({size.segments} segments) must fit into one SMS and not be empty")
     to, body = phones.parse(wish.number, "").e164, segments.clean(wish.text)
     reference = f"drill-{token_hex(8)}"
-    sender, life = chosen.sender_of(name), chosen.validity_seconds
-    return build(chosen, name), Outgoing(reference, to, body, size.encoding, 1, sender, life)
+    sender, life = chosen.sender_of(adapter.name), chosen.validity_seconds
+    return Outgoing(reference, to, body, size.encoding, 1, sender, life)
 
 
 def _agree(wish: Wish, adapter: Adapter, outgoing: Outgoing) -> None:

@@ -10,12 +10,13 @@ from urllib.parse import quote, quote_plus, urlsplit
 import click
 from flask.cli import with_appcontext
 
+from smsqueue import config_gateways
 from smsqueue.cli.base import settings
 from smsqueue.cli.output import show_json
 from smsqueue.config import Settings
 from smsqueue.core import phones, segments
 from smsqueue.core.errors import SmsQueueError
-from smsqueue.gateways import build
+from smsqueue.gateways import GATEWAYS, build
 from smsqueue.gateways.adapter import HttpAdapter
 from smsqueue.gateways.base import Adapter, Outgoing, Rejected
 from smsqueue.gateways.connections import trusted_tls
@@ -23,6 +24,7 @@ from smsqueue.gateways.http import Request
 from smsqueue.observe.redaction import escape, scrub
 
 TEXT = "Test of smsqueue"
+BY_NAME = "--gateway"
 HIDDEN = "•••"
 REFERENCE = "1-1-00000000"
 ENCODED_NUMBER = re.compile(r"%2B\d{4,}(?=\d{3})")
@@ -36,21 +38,22 @@ class CannotSend(SmsQueueError):
 
 @click.group("gateway")
 def gateway() -> None:
-    """Show and examine the gateway that SMS_GATEWAY chooses; docs/gateways.md has more."""
+    """Show and examine gateways; docs/gateways.md has more."""
 
 
 @gateway.command("show")
+@click.argument("name", default="")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @with_appcontext
-def show(as_json: bool) -> None:
-    """Show what the gateway can and cannot do.
+def show(name: str, as_json: bool) -> None:
+    """Show what a gateway can and cannot do; without NAME the usual one.
 
     \b
-    Example:  flask sms gateway show
+    Example:  flask sms gateway show twilio
 
     Exit codes: 0 shown, 1 it cannot be used as it is set up, 2 wrong options.
     """
-    chosen = build(settings())
+    chosen = built(settings(), name)
     facts = {"gateway": chosen.name, **asdict(chosen.traits)}
     chosen.close()
     if as_json:
@@ -62,14 +65,15 @@ def show(as_json: bool) -> None:
 
 
 @gateway.command("try")
+@click.argument("name", default="")
 @click.option("--to", "number", required=True, help="The number, with + and country code.")
 @click.option("--text", default=TEXT, show_default=True, help="What would be sent.")
 @with_appcontext
-def try_it(number: str, text: str) -> None:
-    """Examine settings, name, port and certificate of the gateway, and show the request of a text. Nothing is sent.
+def try_it(name: str, number: str, text: str) -> None:
+    """Examine settings, name, port and certificate of a gateway, and show the request of a text. Nothing is sent.
 
     Secrets are hidden, and the number but for its last three digits. To send a real text, which then stands in the
-    journal like all others, use `flask sms send`.
+    journal like all others, use `flask sms send`; to prove the way back, too, `flask sms drill --gateway`.
 
     \b
     Example:  flask sms gateway try --to "+44 7400 123456"
@@ -77,16 +81,26 @@ def try_it(number: str, text: str) -> None:
     Exit codes: 0 nothing is wrong, 1 something is, and it is said what, 2 wrong options.
     """
     chosen = settings()
-    outgoing = _outgoing(chosen, number, text)
-    adapter = build(chosen)
+    adapter = built(chosen, name)
     try:
+        outgoing = _outgoing(chosen, adapter.name, number, text)
         _examine(adapter, outgoing, chosen)
     finally:
         adapter.close()
     click.echo("Nothing was sent. A real text: flask sms send --user E-MAIL --to NUMBER --text TEXT")
 
 
-def _outgoing(chosen: Settings, number: str, text: str) -> Outgoing:
+def built(chosen: Settings, name: str) -> Adapter:
+    """Build a gateway, in use or not; say what it lacks."""
+    if name and name not in GATEWAYS:
+        raise CannotSend(f"{name} is no gateway; there are {', '.join(GATEWAYS)}")
+    lacks = [*config_gateways.missing(name, chosen, BY_NAME), *config_gateways.together(name, chosen, BY_NAME)]
+    if lacks:
+        raise CannotSend("\n".join(str(problem) for problem in lacks))
+    return build(chosen, name)
+
+
+def _outgoing(chosen: Settings, gateway_name: str, number: str, text: str) -> Outgoing:
     to = phones.parse(number, "").e164
     size = segments.measure(text)
     if not 0 < size.segments <= chosen.max_segments or not text.strip():
@@ -94,11 +108,13 @@ def _outgoing(chosen: Settings, number: str, text: str) -> Outgoing:
             f"--text ({size.segments} segments) must have from 1 to SMS_MAX_SEGMENTS ({chosen.max_segments})"
         )
     body = segments.clean(text)
-    return Outgoing(REFERENCE, to, body, size.encoding, size.segments, chosen.sender, chosen.validity_seconds)
+    return Outgoing(
+        REFERENCE, to, body, size.encoding, size.segments, chosen.sender_of(gateway_name), chosen.validity_seconds
+    )
 
 
 def _examine(adapter: Adapter, outgoing: Outgoing, chosen: Settings) -> None:
-    click.echo(f"SMS_GATEWAY={adapter.name}: the settings fit together.")
+    click.echo(f"{adapter.name}: the settings fit together.")
     if not isinstance(adapter, HttpAdapter):
         click.echo("It calls nobody.")
         return

@@ -47,7 +47,7 @@ def test_try_shows_the_request_and_sends_nothing(at, kind):
     with RawServer(lambda connection: None, reads=False) as server:
         said = at(kind, server.url)("try", "--to", NUMBER, "--text", "Grüße").stdout
         heard = server.requests
-    assert said.splitlines()[0] == f"SMS_GATEWAY={kind.name}: the settings fit together."
+    assert said.splitlines()[0] == f"{kind.name}: the settings fit together."
     assert "127.0.0.1 (127.0.0.1), port" in said
     assert "without TLS: whoever is between can read texts and passwords." in said
     assert "Nothing was sent." in said
@@ -55,6 +55,15 @@ def test_try_shows_the_request_and_sends_nothing(at, kind):
     for secret in (*kind.secrets, "7400123456", "7400 123456"):
         assert secret not in said
     assert "•456" in said
+
+
+def test_gateway_that_is_not_in_use_is_shown_and_tried_by_name(at, make_cli_app):
+    run = at(KINDS["twilio"], "http://127.0.0.1:9", SMS_GATEWAY="log")
+    assert "gateway                  twilio" in run("show", "twilio").stdout
+    assert "gateway                  log" in run("show").stdout
+    lacking = run("try", "kannel", "--to", NUMBER, code=1).stderr
+    assert "KANNEL_URL (not set) is needed by --gateway=kannel" in lacking
+    assert "pigeon is no gateway; there are simulated, log" in run("show", "pigeon", code=1).stderr
 
 
 def test_try_with_the_log_gateway_calls_nobody(make_cli_app):
