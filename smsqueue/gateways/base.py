@@ -70,9 +70,13 @@ class Deferred:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """Nobody can tell whether it was accepted: never send it again blindly."""
+    """Nobody can tell whether it was accepted: never send it again blindly.
+
+    `is_misdirected`: it was answered by somebody who sends us elsewhere, so the gateway's address must be wrong.
+    """
 
     reason: str
+    is_misdirected: bool = False
 
 
 @dataclass(frozen=True, slots=True)

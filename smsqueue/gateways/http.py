@@ -133,7 +133,8 @@ def by_status(answer: Answer) -> Outcome:
         )
     if 400 <= status < 500 and status != 408:
         return Rejected(f"http_{status}", f"The gateway refuses the message (HTTP {status}).")
-    return Unknown(f"The gateway's answer does not tell whether it took the message (HTTP {status}).")
+    reason = f"The gateway's answer does not tell whether it took the message (HTTP {status})."
+    return Unknown(reason, is_misdirected=300 <= status < 400)
 
 
 def retry_after(headers: Mapping[str, str]) -> float:
