@@ -14,7 +14,7 @@ from smsqueue.cli.gateway import built
 from smsqueue.config import Settings
 from smsqueue.core import clock, phones, segments
 from smsqueue.core.errors import SmsQueueError
-from smsqueue.domain.hearing import reports_of
+from smsqueue.domain.told import reports_of
 from smsqueue.gateways import trials
 from smsqueue.gateways.base import Adapter, Deferred, Fetches, LooksUp, Outcome, Outgoing, Rejected, Sent
 from smsqueue.gateways.callbacks import Address
