@@ -27,11 +27,11 @@ UNSIGNED = {
     "http": "does the gateway sign at all, and in the header that [report] names?",
 }
 SILENT = {
-    "simulated": "start it with SIMULATED_CALLBACK_URL={url} and SIMULATED_CALLBACK_SECRET (our SMS_CALLBACK_SECRET).",
+    "simulated": "start it with SIMULATED_CALLBACK_URL={url}/report and SIMULATED_CALLBACK_SECRET (our SMS_CALLBACK_SECRET).",
     "twilio": "Twilio was told to call {url}/…: can that be reached from the internet?",
-    "vonage": "set {url} as the address for delivery reports in the account.",
+    "vonage": "set {url}/report as the address for delivery reports in the account.",
     "kannel": "smsbox was told to call {url}/…: can its machine reach that, and does the SMSC send reports?",
-    "http": "was it told to call {url}/… by {{callback_url}}, or is the address set in the account?",
+    "http": "was it told to call {url}/… by {{callback_url}}, or is {url}/report set in the account?",
 }
 UNDELIVERED = {"undelivered", "expired", "failed", "cancelled"}
 
