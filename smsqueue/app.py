@@ -1,5 +1,7 @@
 """The composition root: the only place that knows all parts and puts them together."""
 
+from functools import partial
+
 from flask import Flask
 from flask.cli import FlaskGroup
 from flask_migrate import Migrate
@@ -8,12 +10,15 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from smsqueue import foundation
 from smsqueue.cli.group import sms
 from smsqueue.config import Settings
-from smsqueue.extensions import db
+from smsqueue.domain.hearing import Hearing
+from smsqueue.extensions import database, db
+from smsqueue.gateways import build_all
 from smsqueue.paths import resource_dir
 from smsqueue.web import (
     access,
     auth,
     bulk,
+    callbacks,
     campaigns,
     compose,
     credits,
@@ -59,6 +64,7 @@ def register_web(app: Flask) -> None:
     layout.install(app)
     for module in PAGES:
         app.register_blueprint(module.bp)
+    callbacks.install(app, Hearing(partial(build_all, app.config["SETTINGS"]), database))
 
 
 def main() -> None:

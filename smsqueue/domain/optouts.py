@@ -17,6 +17,8 @@ from smsqueue.queue.events import emit_once_committed
 opt_outs, recipients = table_of(OptOut), table_of(Recipient)
 OPTED_OUT = "Opted out: this number wants no texts of this team."
 CODE = "opted_out"
+STOP, GATEWAY, PERSON = "stop", "gateway", "person"
+"""Who put a number on a list: its owner, a gateway that refused it for that reason, or somebody of the team."""
 CHUNK = 1000
 
 
@@ -65,6 +67,17 @@ def remove_all(session: Session, pairs: Collection[tuple[int, str]], *, reason: 
         gone += changed(session, sa.delete(opt_outs).where(opt_outs.c.team_id == team_id, opt_outs.c.number == number))
     if gone:
         emit_once_committed(session, "opt_outs.removed", count=gone, reason=reason[:200], user_id=user_id)
+    return gone
+
+
+def let_back(session: Session, pairs: Collection[tuple[int, str]]) -> int:
+    """Take off the lists whoever asks for texts again, but not whom a person of the team has put there."""
+    gone = 0
+    for team_id, number in sorted(pairs):
+        mine = (opt_outs.c.team_id == team_id, opt_outs.c.number == number, opt_outs.c.source != PERSON)
+        gone += changed(session, sa.delete(opt_outs).where(*mine))
+    if gone:
+        emit_once_committed(session, "opt_outs.removed", count=gone, reason="they wrote START")
     return gone
 
 

@@ -13,7 +13,8 @@ from smsqueue.web import access, errors
 
 OPEN = {"static", "security.static", "security.login", "security.logout", "sessions.end_all", "theme.choose"}
 """Going in and out; who is in sees nothing but the queues, if an operator."""
-OPEN_PARTS = {"health", "queue_status"}
+OPEN_PARTS = {"health", "queue_status", "callbacks"}
+"""Delivery reports are written down meanwhile: many a gateway tells of a text only once."""
 RETRY_SECONDS = 60
 ADVICE = "Campaigns that are confirmed wait meanwhile, and go on by themselves afterwards. Load the page again later."
 

@@ -154,9 +154,11 @@ class DeclaredGateway(HttpAdapter):
 
 def _report(listener: Listener, values: Any, reference: str, state: Any) -> Report:
     words = {name: word_at(values, listener.paths, name) for name in listener.paths}
+    # A token vouches for the reference in the path, and for no other.
+    theirs = "" if listener.signature == "token" else words["reference"]
     return Report(
         state=state,
-        reference=words["reference"] or reference,
+        reference=theirs or reference,
         gateway_reference=words["gateway_reference"],
         code=tidy(words["code"], 40),
         at=from_iso(words["time"]) or from_unix(words["time"]),

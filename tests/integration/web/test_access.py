@@ -33,7 +33,7 @@ def test_public_routes_are_these_and_no_others(app):
     with app.app_context():
         public = {route.endpoint for route in app.url_map.iter_rules() if access.rule_of(route.endpoint) == "public"}
     signing_in = {"security.login", "security.logout", "security.forgot_password", "security.reset_password"}
-    assert public == signing_in | {"static", "theme.choose", "health.healthz"}
+    assert public == signing_in | {"static", "theme.choose", "health.healthz", "callbacks.hear"}
 
 
 @pytest.mark.databases("sqlite")
