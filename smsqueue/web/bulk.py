@@ -13,10 +13,11 @@ from smsqueue.db import Database
 from smsqueue.domain import campaigns, drafts, reviewing, sheets
 from smsqueue.domain.checking import BadText
 from smsqueue.domain.errors import BadDraft, NotFound
+from smsqueue.domain.options import Options, of
 from smsqueue.domain.sheets import BadFile
 from smsqueue.extensions import db, write
 from smsqueue.models import Campaign, Kind, Status, Upload
-from smsqueue.web import access, confirming, presenting, rules, uploads, waiting
+from smsqueue.web import access, confirming, options, presenting, rules, uploads, waiting
 from smsqueue.web.uploads import CampaignForm
 
 bp = Blueprint("bulk", __name__, url_prefix="/sms/campaigns")
@@ -44,10 +45,11 @@ def create() -> ResponseReturnValue:
     form = CampaignForm()
     valid = form.validate_on_submit()
     upload = None if form.csrf_token.errors else _take_upload(form)
-    if not valid or upload is None:
+    chosen = options.chosen(form, access.team(), Kind.BULK)
+    if not valid or upload is None or chosen is None:
         return _form_page(form), 422
     try:
-        campaign = _store(form.name.data, form.text.data, upload, form.column.data, form.draft.data)
+        campaign = _store(form, upload, chosen)
     except (BadDraft, BadText, BadFile) as error:
         _note(form, error)
         return _form_page(form), 422
@@ -92,19 +94,20 @@ def discard(uuid: UUID) -> ResponseReturnValue:
 @bp.get("/<uuid:uuid>/bad-rows.csv")
 @access.member
 def bad_rows(uuid: UUID) -> ResponseReturnValue:
-    """Download every row that needs fixing (or, with `?duplicates=1`, that was merged), with the reason."""
+    """Download every row that needs fixing, with the reason; or who was merged or has opted out, as the query says."""
     campaign = campaigns.find(db.session(), access.current_team_id(), uuid)
-    merged = request.args.get("duplicates") == "1"
-    answer = Response(_skipped_csv(Database(db.engine), campaign, merged), mimetype="text/csv")
-    filename = "duplicates.csv" if merged else "bad-rows.csv"
+    merged, out = (request.args.get(name) == "1" for name in ("duplicates", "opted_out"))
+    answer = Response(_skipped_csv(Database(db.engine), campaign, (merged, out)), mimetype="text/csv")
+    filename = "duplicates.csv" if merged else "opted-out.csv" if out else "bad-rows.csv"
     answer.headers["Content-Disposition"] = f"attachment; filename={filename}"
     return answer
 
 
-def _skipped_csv(database: Database, campaign: Campaign, merged: bool) -> Iterator[str]:
+def _skipped_csv(database: Database, campaign: Campaign, wanted: tuple[bool, bool]) -> Iterator[str]:
     # A session of its own: the page's is over before the answer begins to flow.
     with database.reading() as session:
-        rows = (row for row in drafts.iter_skipped(session, campaign) if row.duplicate == merged)
+        found = drafts.iter_skipped(session, campaign)
+        rows = (row for row in found if (row.duplicate, row.opted_out) == wanted)
         yield from uploads.bad_rows_csv(rows)
 
 
@@ -117,7 +120,7 @@ def _review_page(uuid: UUID, problem: str | None = None) -> confirming.Page:
     if campaign.checked_at is None:
         return render_template("campaigns/checking.html", campaign=campaign, why=waiting.why(db.session(), "default"))
     upload = drafts.upload_of(db.session(), campaign)
-    sheet = uploads.understood(upload)
+    sheet, same = uploads.understood(upload), confirming.same_today(campaign)
     return render_template(
         "campaigns/review.html",
         campaign=campaign,
@@ -127,7 +130,9 @@ def _review_page(uuid: UUID, problem: str | None = None) -> confirming.Page:
         quote=reviewing.quote(db.session(), campaign),
         bad_rows=drafts.skipped(db.session(), campaign, None, SHOWN_BAD_ROWS),
         problem=problem,
-        form=confirming.ConfirmForm(MultiDict({"token": campaign.token})),
+        chosen=options.told(campaign, access.team(), rules.terms().validity_seconds),
+        same=same,
+        form=confirming.form_for(campaign, same),
     )
 
 
@@ -144,6 +149,7 @@ def _filled(draft: UUID | None) -> CampaignForm:
     campaign = _draft(draft)
     upload = drafts.upload_of(db.session(), campaign)
     form = CampaignForm(MultiDict(), name=campaign.name, text=campaign.text, draft=str(draft), column=campaign.column)
+    options.fill(form, of(campaign), access.team())
     if upload is not None:
         form.upload.data = str(upload.uuid)
         form.pasted.data = "" if upload.filename else upload.content.decode()
@@ -161,6 +167,7 @@ def _form_page(form: CampaignForm) -> str:
         choose=bool(upload and upload.filename and form.pasted.data),
         largest=sheets.MAX_BYTES,
         rules=rules.current(),
+        **options.context(form, access.team(), Kind.BULK),
     )
 
 
@@ -172,7 +179,7 @@ def _take_upload(form: CampaignForm) -> Upload | None:
         return None
 
 
-def _store(name: str, text: str, upload: Upload, column: int | None, draft: str | None) -> Campaign:
+def _store(form: CampaignForm, upload: Upload, chosen: Options | None) -> Campaign:
     """Store the draft and have its rows checked: here when they are few, else by a job."""
     user, sheet, limits = access.user(), sheets.read(upload.content), rules.current()
 
@@ -180,13 +187,14 @@ def _store(name: str, text: str, upload: Upload, column: int | None, draft: str 
         campaign = drafts.draft_bulk(
             session,
             user=user,
-            name=name,
-            text=text,
+            name=form.name.data,
+            text=form.text.data,
             upload=upload,
             sheet=sheet,
-            column=column,
-            replace=uploads.as_uuid(draft),
+            column=form.column.data,
+            replace=uploads.as_uuid(form.draft.data),
             rules=limits,
+            options=chosen,
         )
         if campaign.rows > drafts.INLINE_ROWS:
             drafts.queue_check(session, campaign)
@@ -205,7 +213,9 @@ def _renew(uuid: UUID, column: int | None = None) -> Campaign:
     upload = drafts.upload_of(db.session(), campaign)
     if upload is None:
         raise NotFound("upload")
-    return _store(campaign.name, campaign.text, upload, campaign.column if column is None else column, str(uuid))
+    form = CampaignForm(MultiDict(), name=campaign.name, text=campaign.text, draft=str(uuid))
+    form.column.data = campaign.column if column is None else column
+    return _store(form, upload, None)
 
 
 def _note(form: CampaignForm, error: SmsQueueError) -> None:

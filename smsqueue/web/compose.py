@@ -5,7 +5,6 @@ from uuid import UUID
 
 from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from flask_wtf import FlaskForm
 from sqlalchemy.orm import Session
 from werkzeug.datastructures import MultiDict
 from wtforms import HiddenField, StringField, TextAreaField
@@ -15,16 +14,17 @@ from smsqueue.core.phones import BadNumber
 from smsqueue.domain import campaigns, drafts, reviewing
 from smsqueue.domain.checking import BadText
 from smsqueue.domain.errors import NotFound
+from smsqueue.domain.options import Options, of
 from smsqueue.extensions import db, write
 from smsqueue.models import Campaign, Kind, Recipient, Status
-from smsqueue.web import access, confirming, presenting, rules, uploads
+from smsqueue.web import access, confirming, options, presenting, rules, uploads
 
 bp = Blueprint("compose", __name__, url_prefix="/sms/send")
 bp.record(presenting.install)
 
 
-class SingleForm(FlaskForm):  # type: ignore[misc]  # the library has no types
-    """A number and a text."""
+class SingleForm(options.OptionsForm):
+    """A number and a text, and when to send it."""
 
     number = StringField("Phone number", [DataRequired("Enter the phone number to send to")])
     text = TextAreaField("Text", [DataRequired("Write the text to send")])
@@ -39,7 +39,9 @@ def single() -> ResponseReturnValue:
     if uuid is None:
         return _form_page(SingleForm(MultiDict()))
     campaign, recipient = _draft(uuid)
-    return _form_page(SingleForm(MultiDict(), number=recipient.number, text=campaign.text, draft=str(uuid)))
+    form = SingleForm(MultiDict(), number=recipient.number, text=campaign.text, draft=str(uuid))
+    options.fill(form, of(campaign), access.team())
+    return _form_page(form)
 
 
 @bp.post("")
@@ -47,10 +49,12 @@ def single() -> ResponseReturnValue:
 def create() -> ResponseReturnValue:
     """Check number and text, store the draft and go to its review."""
     form = SingleForm()
-    if not form.validate_on_submit():
+    valid = form.validate_on_submit()
+    chosen = options.chosen(form, access.team(), Kind.SINGLE)
+    if not valid or chosen is None:
         return _form_page(form), 422
     try:
-        campaign = _store(form.number.data, form.text.data, uploads.as_uuid(form.draft.data))
+        campaign = _store(form.number.data, form.text.data, uploads.as_uuid(form.draft.data), chosen)
     except BadNumber as error:
         form.number.errors = [str(error)]
         return _form_page(form), 422
@@ -76,10 +80,10 @@ def confirm(uuid: UUID) -> ResponseReturnValue:
 
 def _renew(uuid: UUID) -> Campaign:
     campaign, recipient = _draft(uuid)
-    return _store(recipient.number, campaign.text, uuid)
+    return _store(recipient.number, campaign.text, uuid, of(campaign))
 
 
-def _store(number: str, text: str, before: UUID | None) -> Campaign:
+def _store(number: str, text: str, before: UUID | None, chosen: Options) -> Campaign:
     """Store the draft in place of the one that was being changed."""
     user, limits = access.user(), rules.current()
 
@@ -87,7 +91,7 @@ def _store(number: str, text: str, before: UUID | None) -> Campaign:
         with suppress(NotFound):
             if before is not None:
                 campaigns.discard(session, user.team_id, before)
-        return drafts.draft_single(session, user=user, number=number, text=text, rules=limits)
+        return drafts.draft_single(session, user=user, number=number, text=text, rules=limits, options=chosen)
 
     campaign = write(keep)
     db.session.rollback()  # what this request has read on the way is the past
@@ -102,7 +106,8 @@ def _draft(uuid: UUID) -> tuple[Campaign, Recipient]:
 
 
 def _form_page(form: SingleForm) -> str:
-    return render_template("compose/single.html", form=form, rules=rules.current())
+    known = options.context(form, access.team(), Kind.SINGLE)
+    return render_template("compose/single.html", form=form, rules=rules.current(), **known)
 
 
 def _review_page(uuid: UUID, problem: str | None = None) -> confirming.Page:
@@ -116,5 +121,6 @@ def _review_page(uuid: UUID, problem: str | None = None) -> confirming.Page:
         recipient=recipient,
         quote=reviewing.quote(db.session(), campaign),
         problem=problem,
-        form=confirming.ConfirmForm(MultiDict({"token": campaign.token})),
+        chosen=options.told(campaign, access.team(), rules.terms().validity_seconds),
+        form=confirming.form_for(campaign),
     )

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from uuid import UUID
 
-from flask_wtf import FlaskForm
 from wtforms import FileField, HiddenField, RadioField, SelectChoice, SelectField, StringField, TextAreaField
 from wtforms.validators import DataRequired, Length, Optional
 
@@ -16,6 +15,7 @@ from smsqueue.domain.errors import BadDraft, NotFound
 from smsqueue.domain.sheets import BadFile, Sheet
 from smsqueue.extensions import db, write
 from smsqueue.models import SkippedRow, Upload
+from smsqueue.web.options import OptionsForm
 
 LARGEST = 10 * 1024 * 1024
 BODY = 32 * 1024 * 1024
@@ -39,7 +39,7 @@ def as_index(typed: object) -> int | None:
     return int(str(typed)) if str(typed).isdecimal() else None
 
 
-class CampaignForm(FlaskForm):  # type: ignore[misc]  # the library has no types
+class CampaignForm(OptionsForm):
     """Everything a bulk campaign needs before its rows are checked."""
 
     name = StringField(
