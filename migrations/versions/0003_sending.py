@@ -58,6 +58,7 @@ def added_to_campaigns() -> dict[str, list[sa.Column[object]]]:
             must("first_ten", sa.Boolean(), server_default=sa.false()),
             may("first_ten_chosen", sa.Boolean()),
             must("opted_out", sa.Integer(), server_default=ZERO),
+            must("braked", sa.Integer(), server_default=ZERO),
             may("released_at", moment),
             may("paused_at", moment),
             must("reopened", sa.Integer(), server_default=ZERO),

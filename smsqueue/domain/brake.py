@@ -67,12 +67,16 @@ def hold(session: Session, campaign: Campaign, rows: Rows, now: datetime) -> int
     values = {"not_before": FOR_EVER, "code": HELD, "error": error, "updated_at": now}
     held = sa.update(recipients).where(recipients.c.id.in_(ids), recipients.c.state == State.QUEUED)
     count = changed(session, held.values(values))
+    note = sa.update(campaigns).where(campaigns.c.id == campaign.id)
+    session.execute(note.values(braked=campaigns.c.braked + count))
     emit_once_committed(session, "recipients.held", campaign_id=campaign.id, count=count)
     return count
 
 
 def held(session: Session, campaign: Campaign) -> int:
-    """Count the recipients of a campaign that are held."""
+    """Count the recipients of a campaign that are held; reads its rows only when there ever were some."""
+    if not campaign.braked or not campaign.queued:
+        return 0
     return session.scalar(sa.select(sa.func.count()).where(*_held(campaign.id))) or 0
 
 
@@ -80,6 +84,7 @@ def let_go(session: Session, campaign: Campaign, by: str = "") -> int:
     """Send what was held of a campaign after all; return how many recipients."""
     freed = sa.update(recipients).where(*_held(campaign.id))
     count = changed(session, freed.values(not_before=None, code=LET_GO, error=None, updated_at=clock_now()))
+    session.execute(sa.update(campaigns).where(campaigns.c.id == campaign.id).values(braked=0))
     if count and campaign.status in (Status.PENDING, Status.PROCESSING):
         if first_ten.is_waiting(campaign):
             first_ten.let_first_go(session, campaign, 0)

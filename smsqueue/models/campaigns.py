@@ -129,6 +129,8 @@ class Campaign(Base):
     """The first ten go alone, and the rest only when most of them were taken."""
     first_ten_chosen: Mapped[bool | None] = mapped_column(sa.Boolean)
     """Whether somebody said so; NULL: as the team's rule says for so many recipients."""
+    braked: Mapped[int] = mapped_column(sa.Integer, server_default=ZERO)
+    """How many recipients the brake of their number has held since somebody last let them go; 0: nobody need look."""
     released_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     """When the rest was let go after the first ten; NULL: it waits, or there was nothing to wait for."""
     paused_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
