@@ -96,7 +96,7 @@ class GatewayDrill:
             time.sleep(LOOK_SECONDS)
             told = self._reports(outcome)
         if not told:
-            refused = log.refused(self.outgoing.reference)
+            refused = log.refused(self.name, self.outgoing.reference)
             self._tell(trials.of_silence(refused, self.name, self._shown_address, seconds), "")
             return
         last = max(told, key=lambda each: (each.state != "sent", each.id))
@@ -137,16 +137,19 @@ class _Log:
         self._file = settings.log_file
         self._from = self._file.stat().st_size if self._file.is_file() else 0
 
-    def refused(self, reference: str) -> str:
-        """Say why a callback for a reference was refused, by the words of its event; empty: none is seen."""
+    def refused(self, gateway: str, reference: str) -> str:
+        """Say why a callback was refused, by its event, for this reference or for none; empty: none is seen."""
         try:
             with self._file.open("rb") as log:
                 log.seek(self._from)
                 added = log.read(LARGEST_LOG).decode("utf-8", "replace")
         except OSError:
             return ""
-        lines = [line for line in added.splitlines() if reference in line and "callback" in line]
-        return next((why for why in ("forged", "unsigned") if any(why in line for line in lines)), "")
+        lines = [line for line in added.splitlines() if "callback.refused" in line and gateway in line]
+        ours = [
+            line for line in lines if reference in line
+        ] or lines  # the path of an account's address has no reference
+        return next((why for why in ("forged", "unsigned") if any(why in line for line in ours)), "")
 
 
 def run(chosen: Settings, wish: Wish) -> None:

@@ -27,7 +27,7 @@ UNSIGNED = {
     "http": "does the gateway sign at all, and in the header that [report] names?",
 }
 SILENT = {
-    "simulated": "start it with SIMULATED_CALLBACK_URL={url}/report and SIMULATED_CALLBACK_SECRET (our SMS_CALLBACK_SECRET).",
+    "simulated": "start it with SIMULATED_CALLBACK_URL={url}/report and SIMULATED_CALLBACK_SECRET, as our own.",
     "twilio": "Twilio was told to call {url}/…: can that be reached from the internet?",
     "vonage": "set {url}/report as the address for delivery reports in the account.",
     "kannel": "smsbox was told to call {url}/…: can its machine reach that, and does the SMSC send reports?",

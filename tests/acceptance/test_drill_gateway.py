@@ -1,0 +1,202 @@
+"""`flask sms drill --gateway`: one text out, its report back, and a sentence for each thing that is wrong."""
+
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.outside import Outside
+from tests.processes import Process
+
+SECRET = "of-no-use-anywhere-else-" * 2
+DECLARED = """
+throttled = { status = [429] }
+not_sent = { status = [503], json = "taken", equals = false }
+refused_account = { status = [401, 402, 403] }
+refused = { status = [400] }
+
+[request]
+url = "URL/messages"
+
+[request.json]
+reference = "{reference}"
+to = "{to}"
+text = "{text}"
+sender = "{from}"
+encoding = "gsm-7"
+segments = 1
+validity_seconds = 60
+
+[accepted]
+when = { status = [201], json = "reference", pattern = "." }
+reference = "reference"
+
+[report]
+signature = "hmac"
+header = "X-Simulator-Signature"
+prefix = "sha256="
+secret = "{secret.HOOK}"
+reference = "reference"
+gateway_reference = "id"
+status = "state"
+states = { sent = "sent", delivered = "delivered", undelivered = "undelivered" }
+"""
+
+
+@dataclass
+class Stage:
+    """A web process that hears reports, and a simulator that sends them."""
+
+    outside: Outside
+    environment: dict[str, str]
+    url: str
+
+    def drill(self, *options: str, ends: str = "00", **environment: str) -> tuple[int, str, dict[str, object]]:
+        """Run a drill: its exit code, what it said, and its result."""
+        command = ("sms", "drill", "--gateway", *options, "--to", f"+120155501{ends}")
+        with Process("-m", "smsqueue", *command, **{**self.environment, **environment}) as process:
+            code, said = process.ended(60), process.output
+        last = said.splitlines()[-1]
+        return code, said, json.loads(last.removeprefix("RESULT ")) if last.startswith("RESULT ") else {}
+
+    def reports(self, *, secret: str = SECRET, gateway: str = "simulated", **more: object) -> None:
+        """Have the simulator report to an address, signed with a secret."""
+        url = f"{self.url}/callbacks/{gateway}/report"
+        self.outside.settings(callback_url=url, callback_secret=secret, **more)
+
+
+@pytest.fixture(scope="module")
+def stage(databases, tmp_path_factory) -> Iterator[Stage]:
+    folder = tmp_path_factory.mktemp("drill")
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    with ExitStack() as opened:
+        outside = opened.enter_context(Outside(folder, report_delay_ms=100, lookup="on"))
+        environment = {
+            "DATABASE_URL": databases.ready("sqlite"),
+            "SMS_INSTANCE": str(folder / "instance"),
+            "SIMULATED_URL": outside.url,
+            "SIMULATED_LOOKUP": "on",
+            "SMS_CALLBACK_BASE_URL": url,
+            "SMS_CALLBACK_SECRET": SECRET,
+            **declared(folder, outside),
+        }
+        bind = ("--bind", f"127.0.0.1:{port}", "--threads", "4", "--no-control-socket")
+        web = opened.enter_context(Process("-m", "gunicorn", "wsgi:app", *bind, **environment))
+        web.wait_for("Booting worker", 60)
+        yield Stage(outside, environment, url)
+
+
+def declared(folder: Path, outside: Outside) -> dict[str, str]:
+    """The simulator once more, as a gateway that an operator declares."""
+    file = folder / "gateway.toml"
+    file.write_text(DECLARED.replace("URL", outside.url))
+    return {
+        "HTTP_GATEWAY_FILE": str(file),
+        "HTTP_GATEWAY_PLAIN_HOSTS": "127.0.0.1",
+        "HTTP_GATEWAY_SECRET_HOOK": SECRET,
+    }
+
+
+def test_gateway_that_is_set_up_right_is_proved(stage):
+    stage.reports()
+    code, said, result = stage.drill("--wait", "20")
+    assert code == 0, said
+    assert [line[:5] for line in said.splitlines()[:5]] == ["right"] * 5
+    assert "answers, and refuses what is not signed." in said
+    assert "It reports delivered, signed as it should be." in said
+    assert "Looked up by our reference: sent." in said
+    facts = {name: result[name] for name in ("gateway", "ok", "problems", "outcome", "reported")}
+    assert facts == {"gateway": "simulated", "ok": True, "problems": 0, "outcome": "sent", "reported": "delivered"}
+    (line,) = [line for line in stage.outside.log_lines() if line["to"] == "+12015550100"]
+    assert line["reference"].startswith("drill-")
+
+
+def test_declared_gateway_that_is_not_in_use_is_proved_by_its_name(stage):
+    stage.reports(gateway="http")
+    code, said, result = stage.drill("http", "--yes", "--wait", "20", ends="01")
+    assert code == 0, said
+    assert "No setting sends through it; only a team's own list can." in said
+    assert (result["gateway"], result["reported"]) == ("http", "delivered")
+
+
+def test_nobody_is_texted_who_did_not_agree(stage):
+    stage.reports(gateway="http")
+    code, said, _ = stage.drill("http", ends="02")
+    assert code == 1
+    assert "Send one real text through http to +" in said
+    assert "15550102" not in said
+    assert not [line for line in stage.outside.log_lines() if line["to"].endswith("02")]
+
+
+def test_wrong_signature_secret_is_told(stage):
+    stage.reports(secret="another secret")
+    code, said, result = stage.drill("--wait", "3", ends="03")
+    assert code == 1
+    assert "and its signature is wrong: is the simulator's SIMULATED_CALLBACK_SECRET our SMS_CALLBACK_SECRET?" in said
+    assert (result["ok"], result["outcome"]) == (False, "sent")
+
+
+def test_silence_is_told_with_the_address_to_set(stage):
+    stage.outside.settings(callback_url=None)
+    code, said, _ = stage.drill("--wait", "0.5", ends="04")
+    assert code == 1
+    assert (
+        f"No report came within 0.5 s: start it with SIMULATED_CALLBACK_URL={stage.url}/callbacks/simulated/report"
+        in said
+    )
+
+
+@pytest.mark.parametrize(
+    ("ends", "words"),
+    [
+        ("80", "simulated refuses this number or text"),
+        ("84", "simulated refuses our account or sender"),
+        ("88", "simulated did not take the text"),
+        ("95", "reports that the text was not delivered: undelivered"),
+    ],
+)
+def test_each_way_to_fail_has_its_sentence(stage, ends, words):
+    stage.reports()
+    code, said, result = stage.drill("--wait", "2", ends=ends)
+    assert code == 1
+    assert words in said
+    assert result["ok"] is False
+
+
+def test_answer_that_is_lost_is_cleared_up_by_the_report(stage):
+    stage.reports()
+    code, said, result = stage.drill("--wait", "20", ends="90")
+    assert code == 1
+    assert "simulated may have taken the text or not" in said
+    assert "It reports delivered, signed as it should be." in said
+    assert (result["outcome"], result["reported"]) == ("unknown", "delivered")
+
+
+def test_address_that_nobody_is_at_is_told(stage):
+    code, said, _ = stage.drill("--wait", "0", ends="05", SMS_CALLBACK_BASE_URL="http://127.0.0.1:9")
+    assert code == 1
+    assert "http://127.0.0.1:9/callbacks/simulated cannot be reached from here" in said
+
+
+def test_another_program_at_the_address_is_told(stage):
+    code, said, _ = stage.drill("--wait", "0", ends="06", SMS_CALLBACK_BASE_URL=f"{stage.url}/elsewhere")
+    assert code == 1
+    assert "is not there (HTTP 404): does the proxy hand /callbacks on to smsqueue?" in said
+
+
+def test_missing_settings_are_told_before_anything_is_sent(stage):
+    code, said, _ = stage.drill("twilio", "--yes", ends="07")
+    assert code == 1
+    assert "TWILIO_ACCOUNT_SID (not set) is needed by --gateway=twilio" in said
+
+
+def test_number_is_needed(stage):
+    with Process("-m", "smsqueue", "sms", "drill", "--gateway", **stage.environment) as process:
+        assert process.ended(60) == 2
+        assert process.says("--gateway needs --to NUMBER: a number of your own.")
