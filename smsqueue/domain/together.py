@@ -6,14 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from smsqueue.core.errors import SmsQueueError
-
 T = TypeVar("T")
 LARGEST = 500
-
-
-class NotDone(SmsQueueError):
-    """What was asked for was not done, and neither was what others asked for at the same time."""
 
 
 @dataclass

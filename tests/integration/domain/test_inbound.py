@@ -1,0 +1,165 @@
+"""Texts that come in, and the list of those who want no more."""
+
+from functools import partial
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from smsqueue.core.clock import now
+from smsqueue.domain import inbound, optouts
+from smsqueue.gateways.base import Inbound, Rejected
+from smsqueue.models import InboundText, State, Team
+from tests.desk import Desk
+from tests.domain_fixtures import Office
+from tests.domain_workers import Crew, Scripted, at_once
+
+
+def hear(office: Office, sender: str, text: str, **more: Any) -> None:
+    """Have a text come in."""
+    told = Inbound(sender=sender, to="us", text=text, **more)
+    inbound.receive(office.store, "scripted", told, now())
+
+
+def on_list(office: Office) -> list[tuple[str, str]]:
+    """Read a team's list: number and source."""
+    with office.store.reading() as session:
+        return [(each.number, each.source) for each in optouts.listing(session, office.team.id)]
+
+
+@pytest.fixture
+def texted(office: Office) -> str:
+    """A number that the office has texted."""
+    (intent,) = Desk(office).sent()
+    return intent.outgoing.to
+
+
+def test_a_text_belongs_to_the_team_that_texted_its_number_last(store, office, texted):
+    other = Office.open(store, "Other", 10)
+    hear(office, texted, "Hello")
+    Desk(other).sent()
+    hear(office, texted, "Hello again")
+    hear(office, "+12015550199", "Who is this?")
+    teams = [each.team_id for each in office.rows(InboundText)]
+    assert teams == [office.team.id, other.team.id, None]
+
+
+def test_stop_holds_for_every_team_that_has_texted_the_number(store, office, texted):
+    other, stranger = Office.open(store, "Other", 10), Office.open(store, "Stranger", 10)
+    Desk(other).sent()
+    hear(office, texted, "STOP")
+    assert on_list(office) == on_list(other) == [(texted, "stop")]
+    assert on_list(stranger) == []
+
+
+def test_a_teams_own_word_holds_for_that_team_only(store, office, texted):
+    other = Office.open(store, "Other", 10)
+    Desk(other).sent()
+    office.execute(sa.update(Team).where(Team.id == office.team.id).values(opt_out_words="basta, genug"))
+    hear(office, texted, "Basta!")
+    assert (on_list(office), on_list(other)) == ([(texted, "stop")], [])
+
+
+def test_start_lets_texts_in_again_but_not_past_a_persons_word(office, texted):
+    hear(office, texted, "STOP")
+    hear(office, texted, "START")
+    assert on_list(office) == []
+    pairs = {(office.team.id, texted)}
+    office.store.write(lambda session: optouts.add_all(session, pairs, source="person", user_id=office.user.id))
+    hear(office, texted, "START")
+    assert on_list(office) == [(texted, "person")]
+
+
+@pytest.mark.parametrize("more", [{"gateway_reference": "in-1"}, {"at": now()}])
+def test_the_same_text_again_is_no_new_one(office, texted, more):
+    for _ in range(3):
+        hear(office, texted, "STOP", **more)
+    hear(office, texted, "START")
+    hear(office, texted, "STOP", **more)
+    assert len(office.rows(InboundText)) == 2
+    assert on_list(office) == []
+
+
+def test_a_long_text_is_put_together_when_all_its_pieces_are_there(office, texted):
+    for number, text in ((3, "me."), (1, "Unsubscribe "), (1, "Unsubscribe "), (2, "please ")):
+        hear(office, texted, text, piece=("7", number, 3), gateway_reference=f"p-{number}")
+    with office.store.reading() as session:
+        (whole,) = inbound.listing(session, office.team.id)
+    assert (whole.text, whole.meaning) == ("Unsubscribe please me.", "stop")
+    assert on_list(office) == [(texted, "stop")]
+
+
+def test_pieces_that_are_not_all_there_are_not_shown(office, texted):
+    hear(office, texted, "STOP", piece=("7", 1, 2), gateway_reference="p-1")
+    with office.store.reading() as session:
+        assert not inbound.listing(session, office.team.id)
+    assert on_list(office) == []
+
+
+def test_a_piece_number_that_comes_again_begins_a_new_text(office, texted):
+    for turn in ("a", "b"):
+        for number in (1, 2):
+            hear(office, texted, f"{turn}{number}", piece=("7", number, 2), gateway_reference=f"{turn}-{number}")
+    with office.store.reading() as session:
+        assert [each.text for each in inbound.listing(session, office.team.id)] == ["b1b2", "a1a2"]
+
+
+@pytest.mark.databases("postgresql", "mariadb")
+def test_the_last_pieces_at_the_same_moment_make_one_text(office, texted):
+    for turn in range(10):
+
+        def tell(number: int, turn: int = turn) -> None:
+            hear(office, texted, f"<{number}>", piece=(f"{turn}", number, 3), gateway_reference=f"{turn}-{number}")
+
+        assert at_once([partial(tell, number) for number in (1, 2, 3)]) == [None] * 3
+    with office.store.reading() as session:
+        assert [each.text for each in inbound.listing(session, office.team.id)] == ["<1><2><3>"] * 10
+
+
+def test_unread_texts_are_counted_and_marked_up_to_the_one_that_was_seen(office, texted):
+    for text in ("one", "two", "three"):
+        hear(office, texted, text)
+    with office.store.reading() as session:
+        newest = inbound.listing(session, office.team.id)[0].id
+        assert inbound.unread(session, office.team.id) == 3
+    hear(office, texted, "four")
+    assert office.store.write(lambda session: inbound.mark_read(session, office.team.id, newest)) == 3
+    with office.store.reading() as session:
+        assert inbound.unread(session, office.team.id) == 1
+
+
+def test_whoever_has_opted_out_is_not_sent_to_and_is_credited(office, texted, make_crew):
+    campaign = office.launched([texted, "+12015550142"])
+    hear(office, texted, "STOP")
+    gateway = Scripted()
+    make_crew(gateway).finish(office)
+    assert gateway.numbers == ["+12015550142"]
+    assert office.states(campaign) == {State.SUPPRESSED: 1, State.SENT: 1}
+    assert office.reload(campaign).returned == 1
+
+
+def test_a_refusal_for_an_opt_out_feeds_the_list(office, make_crew):
+    gateway = Scripted(lambda _outgoing: Rejected("21610", "The recipient has opted out.", opted_out=True))
+    crew: Crew = make_crew(gateway)
+    campaign = office.launched(1)
+    crew.finish(office)
+    assert office.states(campaign) == {State.FAILED: 1}
+    assert on_list(office) == [(gateway.numbers[0], "gateway")]
+
+
+def test_the_list_is_searched_paged_and_counted(office):
+    numbers = [f"+1201555{number:04}" for number in range(120)]
+    pairs = {(office.team.id, number) for number in numbers}
+    for _ in range(2):
+        office.store.write(lambda session: optouts.add_all(session, pairs, source="person", note="by hand"))
+    with office.store.reading() as session:
+        first = optouts.listing(session, office.team.id)
+        rest = optouts.listing(session, office.team.id, after=first[-1].number, limit=None)
+        found = optouts.listing(session, office.team.id, search="555 0077")
+        assert optouts.count(session, office.team.id) == 120
+        assert optouts.out_of(session, office.team.id, [*numbers, "+12015559999"]) == set(numbers)
+        assert not optouts.listing(session, office.team.id, search="nobody")
+    assert [each.number for each in (*first, *rest)] == numbers
+    assert [each.number for each in found] == ["+12015550077"]
+    gone = {(office.team.id, numbers[0]), (office.team.id, "+12015559999")}
+    assert office.store.write(lambda session: optouts.remove_all(session, gone, reason="asked on the phone")) == 1
