@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from hmac import compare_digest
 from uuid import UUID
 
@@ -13,12 +13,12 @@ from sqlalchemy.orm import Session
 from smsqueue.core.clock import now
 from smsqueue.core.errors import SmsQueueError
 from smsqueue.db import changed, table_of
-from smsqueue.domain import completion, credits, drafts, first_ten, stopping
+from smsqueue.domain import completion, credits, drafts, first_ten, limits, options, stopping
 from smsqueue.domain.counting import Changes
 from smsqueue.domain.errors import NotFound
 from smsqueue.domain.jobs import SendBulkSmsJob, SendingJob, SendSingleSmsJob
 from smsqueue.domain.stopping import NotRunning
-from smsqueue.models import Attempt, Campaign, Kind, Recipient, Status, User
+from smsqueue.models import Attempt, Campaign, Kind, Recipient, Status, Team, User
 from smsqueue.queue.dispatch import clock_us, enqueue_many, when
 from smsqueue.queue.events import emit_once_committed
 
@@ -75,8 +75,8 @@ def find(session: Session, team_id: int, uuid: UUID) -> Campaign:
 def launch(session: Session, team_id: int, uuid: UUID, token: str, terms: Terms) -> Campaign:
     """Charge a checked draft and queue its slices; posted again with the same token, return the same campaign.
 
-    Raises WrongToken, NotChecked, NothingToSend, OwnerDisabled, PriceChanged or NotEnoughCredits; then nothing
-    is changed.
+    Raises WrongToken, NotChecked, NothingToSend, OwnerDisabled, PriceChanged, limits.Refused or NotEnoughCredits; then
+    nothing is changed.
     """
     campaign = find(session, team_id, uuid)
     if not campaign.token or not compare_digest(campaign.token, token):
@@ -91,6 +91,7 @@ def launch(session: Session, team_id: int, uuid: UUID, token: str, terms: Terms)
         raise WrongToken  # written over since we looked
     if is_first:
         _refuse_unfit(session, campaign, terms)
+        limits.check(session, session.get_one(Team, team_id), campaign, now())
         _queue(session, campaign, terms)
         _charge(session, campaign)
         session.refresh(campaign)
@@ -104,7 +105,7 @@ def _queue(session: Session, campaign: Campaign, terms: Terms) -> None:
     delay = delay_until(session, campaign.scheduled_for)
     began = campaign.scheduled_for if delay else campaign.confirmed_at
     campaign.status = Status.SCHEDULED if delay else Status.PENDING
-    campaign.valid_until = (began or now()) + timedelta(seconds=campaign.validity_seconds or terms.validity_seconds)
+    campaign.valid_until = options.valid_until(campaign, began or now(), terms.validity_seconds)
     campaign.first_ten = campaign.first_ten and campaign.total > first_ten.FIRST
     session.flush()  # the counters are written by an UPDATE of their own
     alone = first_ten.FIRST if campaign.first_ten else 0

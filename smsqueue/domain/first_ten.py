@@ -28,7 +28,10 @@ NOT_ASKED = (State.SUPPRESSED, State.EXPIRED)
 """Of these no gateway was asked, so they tell nothing about the rest."""
 _was_refused = (
     sa.select(sa.literal(1))
-    .where(attempts.c.recipient_id == recipients.c.id, attempts.c.outcome == "rejected")
+    .where(
+        attempts.c.recipient_id == recipients.c.id,
+        sa.or_(attempts.c.outcome == "rejected", attempts.c.reported == "failed"),
+    )
     .exists()
     .label("was_refused")
 )

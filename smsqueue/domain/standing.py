@@ -1,8 +1,8 @@
 """What a campaign itself waits for: its time, a person who resumes it, or the first ten. In words, and for its jobs."""
 
 from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from smsqueue.core import zones
 from smsqueue.domain import first_ten
 from smsqueue.domain.settlement import Rows
 from smsqueue.models import Campaign, Status
@@ -43,15 +43,12 @@ def sentence(campaign: Campaign, now: datetime) -> str | None:
 
 
 def moment(at: datetime, time_zone: str) -> str:
-    """Write a time with its zone spelled out: "Thursday, 26 November 2026 at 14:00 (Europe/Paris, UTC+01:00)"."""
-    name = time_zone or "UTC"
+    """Write a time with its day and its zone spelled out: "Thursday, 26 Nov 2026, 14:00 in Europe/Paris (UTC+1)"."""
     try:
-        local = at.astimezone(ZoneInfo(name))
-    except (ZoneInfoNotFoundError, ValueError):
-        name, local = "UTC", at  # the zone has left this machine's list since
-    offset = f"{local:%z}"
-    shown = name if name == "UTC" else f"{name}, UTC{offset[:3]}:{offset[3:5]}"
-    return f"{local:%A}, {local.day} {local:%B %Y at %H:%M} ({shown})"
+        zone = zones.find(time_zone or "UTC")
+    except zones.NoSuchZone:
+        zone = zones.find("UTC")  # it has left this machine's list since
+    return f"{at.astimezone(zone):%A}, {zones.said(at, zone)}"
 
 
 def _paused(campaign: Campaign) -> str:
