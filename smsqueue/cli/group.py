@@ -14,12 +14,15 @@ from smsqueue.cli import (
     queues,
     sending,
     simulator,
+    teams,
     top,
     work,
 )
 from smsqueue.cli.base import make_group
 
 campaigns.campaign.add_command(sending.create)
+for each in (teams.set_rules, teams.show):
+    accounts.team.add_command(each)
 sms = make_group(
     work.work,
     queues.monitor_command,

@@ -8,6 +8,7 @@ import phonenumbers
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from smsqueue.core import zones
 from smsqueue.core.clock import now
 from smsqueue.core.errors import SmsQueueError
 from smsqueue.domain import credits
@@ -56,7 +57,10 @@ def create_team(session: Session, name: str, country: str, countries: str | None
         raise BadAccount("A team needs a name of at most 100 characters.")
     if find_team(session, name):
         raise BadAccount(f"There is a team named {name!r} already.")
-    team = Team(name=name, country=country, countries=normalise_countries(countries or country))
+    clocks = zones.zones_of(country)
+    zone = clocks[0].key if len(clocks) == 1 else "UTC"  # a person of a wide country has to say where the office is
+    allowed = normalise_countries(countries or country)
+    team = Team(name=name, country=country, countries=allowed, time_zone=zone)
     session.add(team)
     session.flush()  # the wallet is named after the team's id
     credits.open_common_accounts(session)
