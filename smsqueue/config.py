@@ -102,6 +102,9 @@ class Settings(GatewaySettings, RouteSettings):
     simulated_url: str = setting(
         "SIMULATED_URL", url("http", "https"), "http://127.0.0.1:8025", "where `flask sms simulator` listens"
     )
+    simulated_max_per_second: float = setting(
+        "SIMULATED_MAX_PER_SECOND", number(0, 100_000), "0", "segments that are handed to it; 0 = any number"
+    )
     simulated_lookup: bool = setting("SIMULATED_LOOKUP", yes_no, "off", "the simulator answers look-ups")
     simulated_idempotent: bool = setting("SIMULATED_IDEMPOTENT", yes_no, "off", "it takes each reference once")
     simulated_log: Path = setting(
@@ -125,10 +128,13 @@ class Settings(GatewaySettings, RouteSettings):
     concurrency_max: int = setting("SMS_CONCURRENCY_MAX", whole(1, 1000), "64", "the most that may be asked for")
     window: int = setting(
         "SMS_WINDOW",
-        whole(1, 10_000),
-        lambda values: str(2 * values["concurrency"]),
+        whole(0, 10_000),
+        "0",
         "most texts of one worker whose outcome is not on disk yet",
-        shown_default="2 × SMS_CONCURRENCY",
+        shown_default="twice the calls that are open at once",
+    )
+    sender_max_per_second: float = setting(
+        "SMS_SENDER_MAX_PER_SECOND", number(0, 100_000), "0", "segments from one sender; 0 = any number"
     )
     slice_rows: int = setting("SMS_SLICE_ROWS", whole(1, 10_000), "500", "recipients of one job")
     slice_seconds: float = setting("SMS_SLICE_SECONDS", number(0.1, 3600), "10", "a slice's turn before others'")

@@ -4,8 +4,8 @@ A crash in between leaves `sending`, which is turned into an honest `unknown` an
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, assert_never
 
@@ -22,6 +22,7 @@ from smsqueue.models import Attempt, Campaign, Recipient, State, Status
 
 recipients, attempts = table_of(Recipient), table_of(Attempt)
 LONGEST_WAIT_SECONDS = 60
+UNREACHABLE = "unreachable"
 NOT_SENT = "Not sent: the worker that should have sent it lost its turn, and the campaign ended."
 CRASHED = "the worker stopped before the gateway's answer was recorded"
 _lock = (
@@ -35,7 +36,11 @@ _result = (
     sa.update(attempts)
     .where(
         attempts.c.reference == sa.bindparam("new_reference"),
-        sa.or_(attempts.c.outcome.in_(("sending", "unknown")), sa.bindparam("new_outcome", type_=sa.String) == "sent"),
+        sa.or_(
+            attempts.c.outcome == "sending",  # no IN: many of these go to the driver at once
+            attempts.c.outcome == "unknown",
+            sa.bindparam("new_outcome", type_=sa.String) == "sent",
+        ),
     )
     .values({name: sa.bindparam(f"new_{name}") for name in _RESULTS})
 )
@@ -80,10 +85,19 @@ def mark_crashed(session: Session, campaign: Campaign, rows: Rows, now: datetime
     return len(ids)
 
 
-def record(session: Session, campaign: Campaign, answers: Sequence[Answer], changes: Changes, *, now: datetime) -> None:
+def record(
+    session: Session,
+    campaign: Campaign,
+    answers: Sequence[Answer],
+    changes: Changes,
+    *,
+    now: datetime,
+    shut: Collection[str] = (),
+) -> None:
     """Write down outcomes: attempts, recipients' states and credits; the caller writes `changes`.
 
-    A known answer also ends an `unknown`; nothing else that was decided before is touched.
+    A known answer also ends an `unknown`; nothing else that was decided before is touched. Who could not be reached
+    through a gateway that is `shut` waits for that one alone, not for a time of its own as well.
     """
     by_id = {answer.intent.recipient_id: answer for answer in answers}
     groups: dict[Fate, list[int]] = defaultdict(list)
@@ -91,6 +105,8 @@ def record(session: Session, campaign: Campaign, answers: Sequence[Answer], chan
     for row in _note_results(session, answers, sorted(by_id), now):
         answer = by_id[row.id]
         fate = _fate(answer, campaign, now)
+        if fate.not_before and fate.code == UNREACHABLE and answer.intent.gateway in shut:
+            fate = replace(fate, not_before=now)
         if row.attempts == answer.intent.attempt and row.state in (State.SENDING, State.UNKNOWN):
             groups[fate].append(row.id)
             changes.moved(row.state, fate.state)

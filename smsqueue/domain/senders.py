@@ -5,13 +5,13 @@ from collections.abc import Callable, Mapping
 from threading import Lock, Thread, current_thread
 from time import monotonic
 
-from smsqueue.domain.intents import Intent
+from smsqueue.domain.intents import NOT_CALLED, Intent
 from smsqueue.domain.journal import Answer
 from smsqueue.domain.places import Places
 from smsqueue.domain.routing import Routes
+from smsqueue.domain.traffic import Traffic
 from smsqueue.gateways.base import Deferred, Gateway, Outcome, Unknown
 
-NOT_CALLED = "the worker may have lost its lease: not called"
 MayCall = Callable[[float], bool]
 Task = tuple[Intent, MayCall, Callable[[Answer], None]]
 
@@ -81,16 +81,29 @@ class Line:
 
 
 class Senders:
-    """A worker's lines to its gateways. Without routes the first takes all, and the others stand in for it."""
+    """A worker's lines to its gateways. Without routes the first takes all, and the others stand in for it.
+
+    `most` is how many calls a gateway may get at once where its latency asks for more than `concurrency`; `limits` are
+    the segments a second that the settings allow each gateway, `sender_limit` each sender; 0 or none: any number.
+    """
 
     def __init__(
-        self, gateways: Mapping[str, Gateway], concurrency: int, routes: Routes | None = None, *, most: int = 0
+        self,
+        gateways: Mapping[str, Gateway],
+        concurrency: int,
+        routes: Routes | None = None,
+        *,
+        most: int = 0,
+        limits: Mapping[str, float | None] | None = None,
+        sender_limit: float = 0,
     ) -> None:
         self.gateways = dict(gateways)
         self.routes = routes or Routes(tuple(gateways), {})
         most = max(concurrency, most)
         self.lines = {name: Line(gateway, Places(concurrency, most)) for name, gateway in gateways.items()}
         self.call_seconds = max(line.call_seconds for line in self.lines.values())
+        known = {name: (limits or {}).get(name) for name in gateways}
+        self.traffic = Traffic(known, sender_limit=sender_limit, call_seconds=self.call_seconds)
 
     @property
     def gateway(self) -> Gateway:

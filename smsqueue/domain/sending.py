@@ -5,6 +5,7 @@ One coordinator (the worker's main thread) owns the database; the senders' threa
 
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,15 +16,16 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from smsqueue.db import first_line, is_away
-from smsqueue.domain import completion, intents, journal, standing, stopping
+from smsqueue.domain import completion, holding_back, intents, journal, pace, standing, stopping
 from smsqueue.domain.counting import Changes
 from smsqueue.domain.intents import Intent, Portion, Sender
 from smsqueue.domain.journal import Answer
 from smsqueue.domain.routing import Leg
 from smsqueue.domain.senders import Calls, Senders
 from smsqueue.domain.settlement import Rows, in_rows, recipients
+from smsqueue.domain.traffic import Pass, Traffic, Wish
 from smsqueue.gateways.base import Deferred, Rejected
-from smsqueue.models import Campaign, State, Team
+from smsqueue.models import Campaign, Kind, State, Team
 from smsqueue.queue.claim import LeaseLost, is_held, note_progress
 from smsqueue.queue.dispatch import SECOND, clock_us
 from smsqueue.queue.events import emit, emit_once_committed
@@ -35,6 +37,8 @@ FLUSH_SECONDS = 0.25
 LOOK_SECONDS = 0.2
 """How often a slice looks for more urgent work."""
 LONGEST_PAUSE_SECONDS = 5.0
+IDLE_SECONDS = 1.0
+"""A slice that could start nothing, and nobody knows why, is not looked at again at once."""
 T = TypeVar("T")
 
 
@@ -43,9 +47,12 @@ class Limits:
     """How much one worker has in flight, and for how long a slice has its turn."""
 
     window: int
+    """The most recipients of this slice without an outcome on disk; 0: twice the calls that are open at once."""
     slice_seconds: float
     sender_of: Callable[[str], str]
     """The sender that texts through a gateway come from."""
+    shares: int = 1
+    """So many slices may be at work at once in this worker."""
 
 
 @dataclass
@@ -57,10 +64,12 @@ class SliceRun:
     limits: Limits
     campaign_id: int
     rows: Rows
-    open: int = 0
+    open: Counter[str] = field(default_factory=Counter)
+    """Calls without an outcome on disk, by gateway."""
     began: float = field(default_factory=steady)
     looked: float = field(default_factory=steady)
-    unreachable: int = 0
+    closes_at: datetime | None = None
+    """When a country of these rows closes for the night."""
     ends: str | None = None
     """Why no more is started; None while the slice has its turn."""
     is_lost: bool = False
@@ -78,8 +87,8 @@ class SliceRun:
         """Send what is due; return None when nothing of the slice is left, else when to go on. Raises LeaseLost."""
         if self._insist(self._begin):
             self._turn([])
-            while self.open:
-                self._turn(self.calls.answers(min(FLUSH_ROWS, self.open), FLUSH_SECONDS))
+            while in_flight := self.open.total():
+                self._turn(self.calls.answers(min(FLUSH_ROWS, in_flight), FLUSH_SECONDS))
         emit("slice.ended", campaign_id=self.campaign_id, rows=list(self.rows), count=self.counted, reason=self.ends)
         if self.is_lost:
             raise LeaseLost(self.run.claim.id)
@@ -99,27 +108,30 @@ class SliceRun:
             facts = {"campaign_id": campaign.id, "rows": list(self.rows), "unknown": crashed}
             emit_once_committed(session, "slice.crashed", **facts)
         stopping.start(session, campaign, self._now())
-        self._look_at_routes(session)
-        return not stopping.end_what_may_not_go(session, campaign, self.rows, self._now())
+        self._look_at_routes(session, campaign)
+        if stopping.end_what_may_not_go(session, campaign, self.rows, self._now()):
+            return False
+        self.closes_at = holding_back.hold_back(session, campaign, self.rows, self._now())
+        return True
 
-    def _look_at_routes(self, session: Session) -> None:
+    def _look_at_routes(self, session: Session, campaign: Campaign) -> None:
         """Learn what there is to choose between; where that is nothing, nothing is asked."""
         routes = self.senders.routes
         if len(self.senders.gateways) > 1:
-            self._wished = session.get_one(Team, self._campaign.team_id).gateways
+            self._wished = session.get_one(Team, campaign.team_id).gateways
         if routes.asks_for_countries:
-            self._countries = intents.countries_of(session, self._campaign, self.rows)
+            self._countries = intents.countries_of(session, campaign, self.rows)
 
     def _turn(self, answers: list[Answer]) -> None:
         """Write down answers, refill the window, and hand the new intents to the threads."""
-        self._judge(answers)
+        self.open.subtract(answer.intent.gateway for answer in answers)
         began: list[Intent] = []
 
         def turn(session: Session) -> None:
             began[:] = self._exchange(session, answers, began)
 
         self._insist(turn)
-        self.open += len(began) - len(answers)
+        self.open.update(intent.gateway for intent in began)
         self.counted += len(answers)
         if answers:
             emit("window.sent", campaign_id=self.campaign_id, rows=list(self.rows), answers=len(answers))
@@ -131,32 +143,57 @@ class SliceRun:
         if lost and intents.written(session, lost):
             return lost
         self.is_lost = self.is_lost or not self._still_ours(session, answers)
+        self._traffic.look(session)
+        self._traffic.note(session, answers, self._now())
+        passes = [] if self.is_lost or self._is_over(session) else self._ask(session)
         changes = Changes()
         if answers:
-            if any(isinstance(answer.outcome, Deferred) for answer in answers):
-                self._campaign = session.get_one(Campaign, self.campaign_id)  # stopped meanwhile: not put back
-            journal.record(session, self._campaign, answers, changes, now=self._now())
-            self._stop_for_account(session, answers)
-        began: list[Intent] = []
-        room = self.limits.window - self.open + len(answers)
-        if room > 0 and not self.is_lost and not self._is_over(session):
-            began = self._start(session, changes, room)
+            self._record(session, answers, changes)
+        began = [intent for each in passes for intent in self._start(session, changes, *each)]
         changes.write(session, self.campaign_id)
         return began
 
-    def _start(self, session: Session, changes: Changes, room: int) -> list[Intent]:
-        began: list[Intent] = []
+    def _record(self, session: Session, answers: list[Answer], changes: Changes) -> None:
+        if any(isinstance(answer.outcome, Deferred) for answer in answers):
+            self._campaign = session.get_one(Campaign, self.campaign_id)  # stopped meanwhile: not put back
+        shut = self._traffic.open_gateways
+        journal.record(session, self._campaign, answers, changes, now=self._now(), shut=shut)
+        self._stop_for_account(session, answers)
+
+    def _ask(self, session: Session) -> list[tuple[Leg, Pass]]:
+        """Find out how much may be started now, and through whom; rates are locked before recipients are."""
+        found: list[tuple[Leg, Pass]] = []
+        left = self.limits.window - self.open.total() if self.limits.window else None
+        ahead = pace.URGENT_AHEAD_SECONDS if self._campaign.kind == Kind.SINGLE else pace.BULK_AHEAD_SECONDS
         for leg in self._legs():
-            portion = Portion(room - len(began), None, leg.countries)
-            if portion.room > 0:
-                began += intents.start(
-                    session, self._campaign, self.rows, self._sender(leg), changes, portion=portion, now=self._now()
-                )
+            line = self.senders.lines[leg.gateway]
+            room = max(1, 2 * line.places.now // self.limits.shares) - self.open[leg.gateway] if left is None else left
+            if room <= 0:
+                continue
+            wish = Wish(room, line.free, self.limits.sender_of(leg.gateway), ahead)
+            granted = self._traffic.let_in(session, leg.gateway, wish, self._now())
+            if granted.room:
+                found.append((leg, granted))
+                left = None if left is None else left - granted.room
+        return found
+
+    def _start(self, session: Session, changes: Changes, leg: Leg, granted: Pass) -> list[Intent]:
+        began: list[Intent] = []
+        if self.ends is None:
+            portion = Portion(granted.room, granted.segments, leg.countries)
+            facts = (session, self._campaign, self.rows, self._sender(leg), changes)
+            began = intents.start(*facts, portion=portion, now=self._now())
+        self._traffic.let_out(session, leg.gateway, granted, began, self._now())
         return began
 
     def _legs(self) -> list[Leg]:
         """Say which gateway takes whom, as things are now."""
-        return self.senders.routes.legs(self._countries, self._wished, self.senders.gateways.__contains__)
+        now = self._now()
+        return self.senders.routes.legs(self._countries, self._wished, lambda name: self._traffic.is_usable(name, now))
+
+    @property
+    def _traffic(self) -> Traffic:
+        return self.senders.traffic
 
     def _still_ours(self, session: Session, answers: list[Answer]) -> bool:
         return note_progress(session, self.run.claim) if answers else is_held(session, self.run.claim)
@@ -173,23 +210,17 @@ class SliceRun:
     def _reason(self, session: Session) -> str | None:
         if self.run.is_stopping:
             return "the worker stops"
-        if self.unreachable >= self.senders.line.places.now:
-            return "the gateway cannot be reached"
         if not self.run.lease.covers(self.senders.call_seconds):
             return "the lease has to be renewed first"
         if steady() - self.began >= self.limits.slice_seconds:
             return "others have their turn"
+        if any(end is not None and end <= self._now() for end in (self._campaign.valid_until, self.closes_at)):
+            return "its time is over for now"
         if steady() - self.looked >= LOOK_SECONDS:
             self.looked = steady()
             if self.run.should_yield(session):
                 return "something more urgent waits"
         return None
-
-    def _judge(self, answers: list[Answer]) -> None:
-        """Count calls in a row that did not reach the gateway: with nobody there the slice waits as a whole."""
-        for answer in answers:
-            away = isinstance(answer.outcome, Deferred) and answer.outcome.cause == "unreachable"
-            self.unreachable = self.unreachable + 1 if away else 0
 
     def _stop_for_account(self, session: Session, answers: list[Answer]) -> None:
         for answer in answers:
@@ -204,17 +235,38 @@ class SliceRun:
         campaign = session.get_one(Campaign, self.campaign_id)
         stopping.end_what_may_not_go(session, campaign, self.rows, self._now())
         queued = (*in_rows(self.campaign_id, self.rows), recipients.c.state == State.QUEUED)
-        untouched = sa.func.count() - sa.func.count(recipients.c.not_before)
-        columns = (sa.func.count(), untouched, sa.func.min(recipients.c.not_before))
-        count, ready, due = session.execute(sa.select(*columns).where(*queued)).one()
+        is_due = sa.or_(recipients.c.not_before.is_(None), recipients.c.not_before <= self._now())
+        due = sa.func.sum(sa.case((is_due, 1), else_=0))
+        columns = (sa.func.count(), due, sa.func.min(recipients.c.not_before))
+        count, ready, first = session.execute(sa.select(*columns).where(*queued)).one()
         if not count:
             return None
         if hindrance := standing.hindrance(campaign, self.rows, self._now()):
             return hindrance
-        if due is None or (ready and self.unreachable < self.senders.line.places.now):
-            return Snooze(0, self.ends or "more to send")
-        wait = max(0.0, (due - self._now()).total_seconds())
+        if ready:
+            return Snooze(0, self.ends) if self.ends else self._blocked(session, campaign)
+        due_at = min(first, campaign.valid_until or first)
+        wait = max(0.0, (due_at - self._now()).total_seconds())
         return Snooze(wait, self.ends or "the gateway asked to wait")
+
+    def _blocked(self, session: Session, campaign: Campaign) -> Snooze:
+        """Wait for the gateways that could take what is left: with all that need them, where there are no others."""
+        self._look_at_routes(session, campaign)
+        names, now = self._takers(), self._now()
+        reason = self._traffic.why(names, now) or "more to send"
+        wait = self._traffic.wait_seconds(names, now)
+        everywhere = self._traffic.wait_seconds(self.senders.gateways, now)
+        if everywhere:
+            self.run.begin_lull(everywhere)
+            return Snooze(0, reason)
+        if not wait and not self.counted:
+            wait = IDLE_SECONDS
+        return Snooze(wait * random.uniform(1, 2), reason)  # noqa: S311 - so that not all wake at once, no secret
+
+    def _takers(self) -> set[str]:
+        """Name the gateways that may take some of these rows."""
+        routes = self.senders.routes
+        return {name for country in self._countries or ("",) for name in routes.order(country, self._wished)}
 
     def _insist(self, use_case: Callable[[Session], T]) -> T:
         """Write, however long the database is away: what the gateway answered is not forgotten for that."""

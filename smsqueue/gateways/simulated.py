@@ -48,6 +48,7 @@ class SimulatedGateway(HttpAdapter):
             not_found_after_seconds=0,
             safe_5xx='503 with {"taken": false}',
             tells_wait="Retry-After",
+            max_per_second=settings.simulated_max_per_second or None,
             has_reports=True,
             has_inbound=True,
             is_fake=True,

@@ -44,13 +44,22 @@ class Services:
 
     @cached_property
     def _senders(self) -> Senders:
-        return Senders(build_all(self.settings), self.settings.concurrency, Routes.of(self.settings))
+        chosen, gateways = self.settings, build_all(self.settings)
+        return Senders(
+            gateways,
+            chosen.concurrency,
+            Routes.of(chosen),
+            most=chosen.concurrency_max,
+            limits={name: adapter.traits.max_per_second for name, adapter in gateways.items()},
+            sender_limit=chosen.sender_max_per_second,
+        )
 
     @property
     def limits(self) -> Limits:
         """How much a slice has in flight and for how long; all that run at once share the worker's window."""
         chosen = self.settings
-        return Limits(max(1, chosen.window // self.threads), chosen.slice_seconds, chosen.sender_of)
+        window = chosen.window and max(1, chosen.window // self.threads)
+        return Limits(window, chosen.slice_seconds, chosen.sender_of, self.threads)
 
     def close(self) -> None:
         """Let the threads end, if there are any."""

@@ -69,6 +69,11 @@ WORDS: dict[str, tuple[int, str]] = {
     ),
     "unknowns.decided": (INFO, "campaign {campaign_id}: {user} decided about {count} unknown: {what}"),
     "reports.fetched": (INFO, "campaign {campaign_id}: asked about {asked} texts without a report; {told} were told"),
+    "gateway.opened": (ERROR, "gateway {gateway} cannot be reached; texts wait, and it is tried now and then: {reason}"),
+    "gateway.closed": (WARNING, "gateway {gateway} answers again; it could not be reached since {since}"),
+    "gateway.paused": (ERROR, "gateway {gateway} is paused, nothing goes through it, by {by}"),
+    "gateway.resumed": (WARNING, "gateway {gateway} is used again, by {by}"),
+    "gateway.throttled": (WARNING, "gateway {gateway} asks for less: now {per_second} segments a second"),
     "database.away": (ERROR, "the database cannot be reached: {reason}"),
     "database.back": (WARNING, "the database can be reached again"),
 }

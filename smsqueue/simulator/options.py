@@ -7,7 +7,7 @@ from typing import Self
 
 PREFIX = "SIMULATED_"
 # Names with the prefix that are read elsewhere: by the adapter, and as arguments of the command.
-NOT_OURS = frozenset({"url", "log", "port", "smtp_port"})
+NOT_OURS = frozenset({"url", "log", "port", "smtp_port", "max_per_second"})
 YES = frozenset({"1", "on", "true", "yes"})
 NO = frozenset({"0", "off", "false", "no"})
 SECRET = frozenset({"callback_secret"})

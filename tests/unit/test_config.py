@@ -35,16 +35,15 @@ def test_defaults_are_the_decided_ones(read, tmp_path):
     assert (settings.single_timeout_seconds, settings.bulk_timeout_seconds) == (60, 300)
     assert (settings.tries, settings.backoff_seconds) == (3, (5,))
     assert (settings.lease_seconds, settings.heartbeat_seconds) == (60, 10)
-    assert (settings.concurrency, settings.concurrency_max, settings.window) == (16, 64, 32)
+    assert (settings.concurrency, settings.concurrency_max, settings.window) == (16, 64, 0)
     assert (settings.slice_rows, settings.slice_seconds) == (500, 10)
     assert (settings.validity_seconds, settings.queue_max_wait_seconds) == (14_400, 30)
     assert settings.database_url == f"sqlite:///{tmp_path}/smsqueue.db"
     assert settings.log_file == tmp_path / "logs/sms.log"
 
 
-def test_window_and_grace_follow_what_they_are_made_from(read):
-    settings = read(SMS_CONCURRENCY="8", SMS_CONNECT_TIMEOUT="1", SMS_READ_TIMEOUT="3")
-    assert (settings.window, settings.grace_seconds) == (16, 9)
+def test_the_grace_follows_what_it_is_made_from(read):
+    assert read(SMS_CONNECT_TIMEOUT="1", SMS_READ_TIMEOUT="3").grace_seconds == 9
 
 
 def test_an_empty_variable_counts_as_unset(read):

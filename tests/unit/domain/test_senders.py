@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from smsqueue.domain.intents import Intent
-from smsqueue.domain.senders import NOT_CALLED, Calls, Senders
+from smsqueue.domain.intents import NOT_CALLED, Intent
+from smsqueue.domain.senders import Calls, Senders
 from smsqueue.gateways.base import Deferred, Outgoing, Sent, Unknown
 from tests.domain_workers import Held, Scripted
 
