@@ -208,7 +208,7 @@ def _attempt_result(answer: Answer, now: datetime) -> dict[str, Any]:
         "gateway_reference": sent.reference[:100] or None,
         "code": refused.code[:40] or None,
         "reason": None if isinstance(outcome, Sent) else outcome.reason[:300],
-        "may_retry": refused.may_retry,
+        "may_retry": refused.may_retry or refused.scope == "account",
         "parts": sent.parts,
         "price": sent.price[:30] if sent.price else None,
         "is_partial": sent.is_partial,
