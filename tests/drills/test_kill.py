@@ -21,6 +21,7 @@ IS_FULL = os.environ.get("DRILL_SIZE") == "full"
 WORKERS, KILL_EVERY_SECONDS = 4, 2.0
 CONCURRENCY = 16 if IS_FULL else 4
 WINDOW = 2 * CONCURRENCY
+SLICE_ROWS = 500 if IS_FULL else 50
 TRIES = 50  # killed so often, a slice may lose its usual three without a single answer; giving up has its own tests
 LONGEST_SECONDS = 600.0
 TROUBLE: dict[str, object] = {"latency_ms": 400, "p_lost_reply": 0.2, "p_500": 0.05, "p_429": 0.05, "fates": "on"}
@@ -52,11 +53,11 @@ def test_nobody_gets_a_text_twice_though_a_worker_is_killed_every_two_seconds(
 ):
     able: dict[str, object] = {form.ability: "yes"} if form.ability else {}
     simulator = TROUBLE | {name.removeprefix("SIMULATED_"): value for name, value in able.items()}
-    settings = able | {"SMS_CONCURRENCY": CONCURRENCY, "SMS_TRIES": TRIES}
+    settings = able | {"SMS_CONCURRENCY": CONCURRENCY, "SMS_WINDOW": WINDOW, "SMS_TRIES": TRIES}
     with scene(tmp_path, databases.ready(kind), simulator=simulator, **settings) as drill:
         print(f"\nkill drill, {form.name}, on {kind}: seed {drill.seed} (DRILL_SEED={drill.seed} repeats it)")
         began = time.monotonic()
-        campaign = drill.office.campaign(mixed(10_000 if IS_FULL else recipients))
+        campaign = drill.office.campaign(mixed(10_000 if IS_FULL else recipients), slice_rows=SLICE_ROWS)
         with Watch(drill.crew.engine, campaign.id) as watch:
             kills = kill_until_closed(drill, campaign)
             closed = time.monotonic() - began
@@ -65,14 +66,16 @@ def test_nobody_gets_a_text_twice_though_a_worker_is_killed_every_two_seconds(
         seconds = time.monotonic() - began
         findings = judge(drill.outside.log, drill.crew.engine, [campaign.id], kills)
         audit = drill.crew.audit()
-    bound = findings.silent + len(kills) * WINDOW if form.unknown is None else form.unknown
+    in_the_dark = findings.silent + len(kills) * WINDOW
+    bound = in_the_dark if form.unknown is None else form.unknown
     figures = {"seconds": seconds, "cleared_up_seconds": seconds - closed, "idle_in_transaction": watch.idle}
     figures |= {"polls": watch.polls, "untrue_polls": len(watch.untrue)}
     in_window = sum(kill.in_window > 0 for kill in kills)
     about = {"form": form.name, "database": kind, "seed": drill.seed, "recipients": campaign.total}
     tell("kill", findings, audit[0], bound=bound, kills=len(kills), kills_in_window=in_window, **about, **figures)
     check(findings, audit)
-    assert findings.not_sent == []
+    # A look-up that comes after the end finds out who was surely not sent to: credited, for people to send again.
+    assert len(findings.not_sent) <= (0 if form is HOLD else in_the_dark)
     assert 0 < findings.refused <= campaign.total // REFUSED_ONE_IN
     assert findings.unknown <= bound
     assert (watch.untrue, watch.idle) == ([], 0)
