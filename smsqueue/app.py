@@ -1,6 +1,6 @@
 """The composition root: the only place that knows all parts and puts them together."""
 
-from functools import partial
+from functools import cache, partial
 
 from flask import Flask
 from flask.cli import FlaskGroup
@@ -10,9 +10,11 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from smsqueue import foundation
 from smsqueue.cli.group import sms
 from smsqueue.config import Settings
+from smsqueue.domain import looking_up
 from smsqueue.domain.hearing import Hearing
 from smsqueue.extensions import database, db
 from smsqueue.gateways import build_all
+from smsqueue.gateways.base import BadGateway
 from smsqueue.paths import resource_dir
 from smsqueue.web import (
     access,
@@ -26,17 +28,38 @@ from smsqueue.web import (
     forms,
     headers,
     health,
+    held,
     home,
+    inbox,
     layout,
     maintenance,
     notices,
+    opt_outs,
     queue_status,
     sessions,
     statics,
+    team,
     theme,
+    unknowns,
 )
 
-PAGES = (home, compose, bulk, campaigns, credits, notices, queue_status, sessions, theme, health)
+PAGES = (
+    home,
+    compose,
+    bulk,
+    campaigns,
+    unknowns,
+    credits,
+    notices,
+    inbox,
+    opt_outs,
+    queue_status,
+    sessions,
+    theme,
+    held,
+    team,
+    health,
+)
 migrate = Migrate()
 
 
@@ -64,7 +87,19 @@ def register_web(app: Flask) -> None:
     layout.install(app)
     for module in PAGES:
         app.register_blueprint(module.bp)
+    unknowns.install(app, cache(partial(_askable, app.config["SETTINGS"])))
     callbacks.install(app, Hearing(partial(build_all, app.config["SETTINGS"]), database))
+
+
+def _askable(settings: Settings) -> frozenset[str]:
+    """Name the gateways that can be asked about a text, as far as they can be used at all."""
+    try:
+        gateways = build_all(settings)
+    except BadGateway:
+        return frozenset()
+    for gateway in gateways.values():
+        gateway.close()
+    return looking_up.askable(gateways)
 
 
 def main() -> None:

@@ -11,12 +11,12 @@ from sqlalchemy.orm import Session
 
 from smsqueue.bulk import update_many
 from smsqueue.db import table_of
-from smsqueue.domain import delivery, resolving
+from smsqueue.domain import delivery, questions, resolving
 from smsqueue.domain.delivery import Applied
 from smsqueue.domain.questions import Question
 from smsqueue.domain.resolving import Terms
 from smsqueue.gateways.base import NotFound, Outcome, Rejected, Sent, Traits
-from smsqueue.models import Attempt, Campaign, Status, UnknownPolicy
+from smsqueue.models import Attempt, Campaign, UnknownPolicy
 
 attempts = table_of(Attempt)
 Said = Outcome | NotFound
@@ -78,6 +78,8 @@ def decide(session: Session, campaign_id: int, asked: Sequence[Question], terms:
     campaign, now = session.get_one(Campaign, campaign_id), resolving.today(session)
     locked = list(_locked(session, campaign, asked, now - terms.patience).values())
     if campaign.unknown_policy == UnknownPolicy.RESEND:
+        if not questions.may_resend(campaign, now):
+            return Counts()
         return Counts(by_rule=resolving.send_again(session, campaign, locked, terms, extends=False))
     return Counts(by_rule=resolving.give_up(session, campaign, locked, GIVEN_UP, resolving.COUNTED_NOT_SENT))
 
@@ -92,7 +94,7 @@ def _note(session: Session, known: Sequence[Answered], now: datetime) -> list[An
     """Count the questions; return those whose attempt nobody else has asked about meanwhile."""
     ids = [each.question.attempt_id for each in known]
     counted = sa.select(attempts.c.id, attempts.c.looked_up).where(attempts.c.id.in_(ids))
-    looked: dict[int, int] = dict(session.execute(counted).tuples().all())
+    looked = {row.id: row.looked_up for row in session.execute(counted)}
     fresh = [each for each in known if looked[each.question.attempt_id] == each.question.looked_up]
     rows = [
         {
@@ -117,8 +119,8 @@ def _put_back(
     tried = [row for row in rows if row.attempts >= MOST_ATTEMPTS]
     resolving.give_up(session, campaign, tried, WAS_NOT_TAKEN, resolving.NOT_TAKEN)
     others = [row for row in rows if row.attempts < MOST_ATTEMPTS]
-    valid = not resolving.is_over(campaign, resolving.today(session))
-    if campaign.unknown_policy == UnknownPolicy.RESEND and valid and campaign.status != Status.CANCELLED:
+    may_resend = questions.may_resend(campaign, resolving.today(session))
+    if campaign.unknown_policy == UnknownPolicy.RESEND and may_resend:
         resolving.send_again(session, campaign, others, terms, extends=False)
     else:
         resolving.put_back(session, campaign, others, WAS_NOT_TAKEN, terms)

@@ -42,6 +42,13 @@ def can_look_up(gateway: Gateway) -> bool:
     return isinstance(gateway, LooksUp) and traits_of(gateway).look_up != "none"
 
 
+def askable(gateways: Mapping[str, Gateway]) -> frozenset[str]:
+    """Name the gateways that tell, in one way or the other, whether they took an attempt."""
+    return frozenset(
+        name for name, gateway in gateways.items() if can_look_up(gateway) or traits_of(gateway).is_idempotent
+    )
+
+
 class Clearing:
     """One turn of clearing up a campaign."""
 
@@ -111,7 +118,7 @@ class Clearing:
         return self._is_time(question.asked_at(until, self._terms))
 
     def _is_decided(self, question: Question) -> bool:
-        return self._is_time(questions.decides_at(self._campaign, question, self._terms))
+        return self._is_time(questions.decides_at(self._campaign, question, self._terms, self._now))
 
     def _is_time(self, moment: datetime | None) -> bool:
         """Say whether a moment has come; one that has not is remembered."""

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from smsqueue.db import table_of
 from smsqueue.domain.optouts import has_opted_out
-from smsqueue.domain.resolving import Terms, last_attempt
+from smsqueue.domain.resolving import Terms, is_over, last_attempt
 from smsqueue.gateways.base import Outgoing
 from smsqueue.models import Attempt, Campaign, Recipient, State, Status, UnknownPolicy
 
@@ -93,21 +93,25 @@ def asks_until(campaign: Campaign, question: Question, terms: Terms) -> datetime
     return max(least, campaign.valid_until or least)
 
 
-def decides_at(campaign: Campaign, question: Question, terms: Terms) -> datetime | None:
+def decides_at(campaign: Campaign, question: Question, terms: Terms, now: datetime) -> datetime | None:
     """Say when the campaign's rule ends an unknown recipient; None: people do.
 
     What is sent again has half of its time left at least, and is sent again by itself only once.
     """
     wait = timedelta(seconds=terms.wait_seconds)
     if campaign.unknown_policy == UnknownPolicy.RESEND:
-        if question.unknowns > 1 or campaign.status == Status.CANCELLED or campaign.valid_until is None:
+        if question.unknowns > 1 or not may_resend(campaign, now):
             return None
-        wait = min(wait, (campaign.valid_until - question.started_at) / 2)
+        valid = (campaign.valid_until or now) - question.started_at
+        wait = min(wait, valid / 2)
     elif campaign.unknown_policy != UnknownPolicy.GIVE_UP:
         return None
-    due = question.started_at + max(wait, terms.patience)
-    too_late = campaign.unknown_policy == UnknownPolicy.RESEND and due >= campaign.valid_until  # type: ignore[operator]
-    return None if too_late else due
+    return question.started_at + max(wait, terms.patience)
+
+
+def may_resend(campaign: Campaign, now: datetime) -> bool:
+    """Say whether a campaign's texts may go out again by themselves: not when they are old, nor after a cancel."""
+    return campaign.status != Status.CANCELLED and not is_over(campaign, now)
 
 
 def bound_to_others(session: Session, questions: Sequence[Question]) -> frozenset[str]:

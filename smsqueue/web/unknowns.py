@@ -1,0 +1,132 @@
+"""Messages of which nobody can tell whether they were sent: what is known of them, and what people decide."""
+
+from collections.abc import Callable
+from uuid import UUID
+
+from flask import Blueprint, Flask, abort, current_app, flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from smsqueue.config import Settings
+from smsqueue.domain import campaigns, unknowns
+from smsqueue.domain.resolving import Terms
+from smsqueue.domain.unknowns import Choice, Decision, Facts
+from smsqueue.extensions import database, db, write
+from smsqueue.models import Campaign
+from smsqueue.web import access, presenting
+
+bp = Blueprint("unknowns", __name__, url_prefix="/sms/unknown")
+bp.record(presenting.install)
+PAGE = 50
+ASKABLE = "smsqueue.askable"
+DONE = {
+    Decision.SENT: "{} counted as sent and paid for.",
+    Decision.AGAIN: "{} will be sent again.",
+    Decision.NOT_SENT: "{} counted as not sent and credited back.",
+}
+
+
+@bp.get("")
+@access.member
+def index() -> ResponseReturnValue:
+    """List the campaigns that have unknown messages, newest first."""
+    before = request.args.get("before", type=int)
+    found = unknowns.campaigns(db.session(), access.current_team_id(), before, PAGE + 1)
+    shown = [(campaign, facts_of(campaign)) for campaign in found[:PAGE]]
+    older = found[PAGE - 1].id if len(found) > PAGE else None
+    return render_template("unknowns/index.html", shown=shown, older=older, before=before)
+
+
+@bp.get("/<uuid:uuid>")
+@access.member
+def show(uuid: UUID) -> ResponseReturnValue:
+    """List a campaign's unknown messages, to decide about some or all of them."""
+    campaign = campaigns.find(db.session(), access.current_team_id(), uuid)
+    after = request.args.get("after", 0, type=int)
+    found = unknowns.listing(db.session(), [Choice(campaign.id)], (campaign.id, after), PAGE + 1)
+    more = found[PAGE - 1].row if len(found) > PAGE else None
+    facts = facts_of(campaign)
+    return render_template(
+        "unknowns/show.html", campaign=campaign, facts=facts, rows=found[:PAGE], after=after, more=more
+    )
+
+
+@bp.post("/<uuid:uuid>")
+@access.member
+def decide(uuid: UUID) -> ResponseReturnValue:
+    """Do what was decided; what cannot be undone is asked about first, with what it risks."""
+    campaign = campaigns.find(db.session(), access.current_team_id(), uuid)
+    decision, choice = _decision(), _choice(campaign)
+    if choice.rows == ():
+        flash("Choose at least one message, or all of them.", "warning")
+    elif decision is Decision.ASK:
+        count = write(lambda session: unknowns.ask_again(session, choice))
+        flash(f"The gateway is asked about {presenting.plural(count, 'message')}. Look again in a moment.", "info")
+    elif request.form.get("sure") != "yes":
+        facts = facts_of(campaign)
+        return render_template(
+            "unknowns/sure.html",
+            campaign=campaign,
+            facts=facts,
+            decision=decision,
+            rows=choice.rows,
+            count=_count(choice, facts),
+        )
+    else:
+        _do(choice, decision)
+    return redirect(url_for("unknowns.show", uuid=uuid), 303)
+
+
+def facts_of(campaign: Campaign) -> Facts:
+    """Sum up a campaign's unknown messages."""
+    return unknowns.facts(db.session(), campaign, _terms())
+
+
+def can_be_asked(facts: Facts) -> bool:
+    """Say whether the gateways of these messages can be asked about them."""
+    askable: Callable[[], frozenset[str]] = current_app.extensions[ASKABLE]
+    return bool(facts.gateways & askable())
+
+
+def count() -> int:
+    """Count the team's unknown messages, for the menu."""
+    return unknowns.count(db.session(), access.current_team_id())
+
+
+def install(app: Flask, askable: Callable[[], frozenset[str]]) -> None:
+    """Tell pages which gateways can be asked, and give the templates what the box and the menu show."""
+    app.extensions[ASKABLE] = askable
+    app.jinja_env.globals.update(unknown_facts=facts_of, can_be_asked=can_be_asked, unknown_count=count)
+
+
+def _do(choice: Choice, decision: Decision) -> None:
+    write(lambda _: None)  # refuses a page that was open for too long, and lets go of what was read
+    try:
+        done = unknowns.decide(database(), choice, decision, _terms(), by=access.user().email)
+    except unknowns.TooEarly as error:
+        flash(str(error), "warning")
+        return
+    if done:
+        flash(DONE[decision].format(presenting.plural(done, "message")), "success")
+    else:
+        flash("Nothing was left to decide: it became known meanwhile.", "info")
+
+
+def _decision() -> Decision:
+    wanted = request.form.get("what", "")
+    return Decision(wanted) if wanted in set(Decision) else abort(400)
+
+
+def _choice(campaign: Campaign) -> Choice:
+    if request.form.get("which") == "all":
+        return Choice(campaign.id)
+    rows = request.form.getlist("row", type=int)[:PAGE]
+    return Choice(campaign.id, tuple(rows))
+
+
+def _count(choice: Choice, facts: Facts) -> int:
+    return facts.count if choice.rows is None else len(choice.rows)
+
+
+def _terms() -> Terms:
+    chosen: Settings = current_app.config["SETTINGS"]
+    return Terms.of(chosen)

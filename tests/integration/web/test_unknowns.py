@@ -1,0 +1,182 @@
+"""Pages of unknown messages: what is known of them, and deciding about one, some or all."""
+
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from smsqueue.core.clock import now
+from smsqueue.db import table_of
+from smsqueue.domain.counting import Changes
+from smsqueue.models import Attempt, Campaign, Recipient, State, Status, Team
+from tests.domain_fixtures import Office
+from tests.web import main_of, one, page_of, text_of
+
+recipients, attempts, campaigns = table_of(Recipient), table_of(Attempt), table_of(Campaign)
+
+
+@pytest.fixture
+def office(store, user):
+    """The office of `user`, audited after the test."""
+    with store.reading() as session:
+        office = Office(store, session.get_one(Team, user.team_id), user)
+    yield office
+    assert not office.problems()
+
+
+def lost(office, count=3, *, seconds=100, **values):
+    """Make a campaign of which nobody can tell what became of its messages."""
+    campaign = office.launched(count)
+
+    def lose(session):
+        session.execute(sa.text("DELETE FROM jobs"))
+        mine = recipients.c.campaign_id == campaign.id
+        session.execute(
+            sa.update(recipients).where(mine).values(state=State.UNKNOWN, attempts=1, error="The line broke.")
+        )
+        for row in office.recipients(campaign):
+            facts = {"claim_token": "t", "gateway": "simulated", "sender": "us", "outcome": "unknown"}
+            started = now() - timedelta(seconds=seconds)
+            session.execute(
+                sa.insert(attempts).values(
+                    recipient_id=row.id, number=1, reference=f"ours-{row.id}", started_at=started, **facts
+                )
+            )
+        changes = Changes(queued=-count, unknown=count)
+        changes.write(session, campaign.id)
+        ended = {"status": Status.COMPLETED, "finished_at": now(), **values}
+        session.execute(sa.update(campaigns).where(campaigns.c.id == campaign.id).values(ended))
+
+    office.store.write(lose)
+    return office.reload(campaign)
+
+
+def address(campaign):
+    """Return the page of a campaign's unknown messages."""
+    return f"/sms/unknown/{campaign.uuid}"
+
+
+def test_the_menu_counts_them_only_when_there_are_some(member, office):
+    before = text_of(member.get("/credits"), ".top-nav")
+    lost(office)
+
+    assert "Unknown" not in before
+    assert "Unknown 3" in text_of(member.get("/credits"), ".top-nav")
+
+
+def test_the_list_names_the_campaign_and_what_is_held(member, office):
+    assert "Nothing unknown" in main_of(member.get("/sms/unknown"))
+    lost(office)
+
+    said = main_of(member.get("/sms/unknown"))
+
+    assert "Sale" in said
+    assert "3 of 3" in said
+    assert "cannot be asked" in said
+
+
+def test_another_teams_messages_are_not_shown_nor_decided_about(make_visitor, factory, office):
+    campaign = lost(office)
+    stranger = make_visitor()
+    stranger.sign_in(factory.user().email)
+
+    assert "Nothing unknown" in main_of(stranger.get("/sms/unknown"))
+    assert stranger.get(address(campaign)).status_code == 404
+    assert stranger.post(address(campaign), {"what": "sent", "which": "all", "sure": "yes"}).status_code == 404
+    assert office.states(campaign) == {"unknown": 3}
+
+
+def test_the_campaigns_page_has_a_box_with_the_honest_sentence(member, office):
+    campaign = lost(office)
+
+    said = text_of(member.get(f"/sms/campaigns/{campaign.uuid}"), "#unknown")
+
+    assert "3 messages: we cannot tell" in said
+    assert "3 credits stay held" in said
+    assert "Send again (may arrive twice)" in said
+
+
+def test_what_cannot_be_undone_is_asked_about_first(member, office):
+    campaign = lost(office)
+
+    answer = member.post(address(campaign), {"what": "again", "which": "all"})
+
+    assert answer.status_code == 200
+    assert "Send 3 messages again?" in main_of(answer)
+    assert "gets it a second time" in main_of(answer)
+    assert office.states(campaign) == {"unknown": 3}
+
+
+@pytest.mark.parametrize(("what", "state"), [("sent", "sent"), ("again", "queued"), ("not-sent", "failed")])
+def test_some_are_decided_about(member, office, what, state):
+    campaign = lost(office)
+    asked = member.post(address(campaign), {"what": what, "which": "chosen", "row": ["1", "3"]})
+    form = one(asked, "main form")
+    fields = {}
+    for field in form.select("input"):
+        fields.setdefault(field["name"], []).append(field["value"])
+
+    answer = member.post(address(campaign), fields, follow_redirects=True)
+
+    assert office.states(campaign) == {"unknown": 1, state: 2}
+    assert "2 messages" in main_of(answer)
+
+
+def test_all_are_decided_about(member, office):
+    campaign = lost(office)
+
+    member.post(address(campaign), {"what": "not-sent", "which": "all", "sure": "yes"})
+
+    assert office.states(campaign) == {"failed": 3}
+    assert office.balance() == 1000
+
+
+def test_nothing_is_decided_too_early(member, office):
+    campaign = lost(office, seconds=5)
+
+    answer = member.post(address(campaign), {"what": "sent", "which": "all", "sure": "yes"}, follow_redirects=True)
+
+    assert "may still come" in main_of(answer)
+    assert office.states(campaign) == {"unknown": 3}
+
+
+def test_deciding_twice_does_it_once(member, office):
+    campaign = lost(office)
+    decision = {"what": "sent", "which": "all", "sure": "yes"}
+    member.post(address(campaign), decision)
+
+    answer = member.post(address(campaign), decision, follow_redirects=True)
+
+    assert "became known meanwhile" in main_of(answer)
+    assert (office.states(campaign), office.reload(campaign).spent) == ({"sent": 3}, 3)
+
+
+def test_nobody_chosen_is_said(member, office):
+    campaign = lost(office)
+
+    answer = member.post(address(campaign), {"what": "sent", "which": "chosen"}, follow_redirects=True)
+
+    assert "Choose at least one" in main_of(answer)
+
+
+def test_nonsense_is_refused(member, office):
+    assert member.post(address(lost(office)), {"what": "explode", "which": "all"}).status_code == 400
+
+
+def test_asking_again_makes_a_job(member, office):
+    campaign = lost(office)
+
+    answer = member.post(address(campaign), {"what": "ask", "which": "all"}, follow_redirects=True)
+
+    assert "is asked about 3 messages" in main_of(answer)
+    assert office.jobs("sms.look-up") == 1
+
+
+def test_long_lists_have_pages(member, office):
+    campaign = lost(office, 51)
+
+    first, last = member.get(address(campaign)), member.get(f"{address(campaign)}?after=50")
+
+    assert len(page_of(first).select("tbody tr")) == 50
+    assert "Next 50" in main_of(first)
+    assert len(page_of(last).select("tbody tr")) == 1
