@@ -10,12 +10,14 @@ from smsqueue.cli import (
     explain,
     failed,
     gateway,
+    opt_outs,
     pausing,
     queues,
     sending,
     simulator,
     teams,
     top,
+    unknown,
     work,
 )
 from smsqueue.cli.base import make_group
@@ -45,6 +47,8 @@ sms = make_group(
     gateway.gateway,
     sending.send,
     campaigns.campaign,
+    unknown.unknown,
+    opt_outs.opt_out,
     accounts.user,
     accounts.team,
     accounts.credit,

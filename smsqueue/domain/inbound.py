@@ -14,6 +14,7 @@ from smsqueue.core.clock import now as moment
 from smsqueue.db import Database, changed, table_of
 from smsqueue.domain import optouts
 from smsqueue.domain.delivery import clean
+from smsqueue.domain.errors import NotFound
 from smsqueue.domain.meanings import Meaning, meaning_of, own_words
 from smsqueue.gateways.base import Inbound
 from smsqueue.models import Campaign, InboundText, Recipient, Team
@@ -96,6 +97,7 @@ def _understand(session: Session, text_id: int, sender: str, text: str, now: dat
     meaning = meanings[last] if last is not None else meaning_of(text)
     values = {"team_id": last, "meaning": meaning, "text": text}
     session.execute(sa.update(texts).where(texts.c.id == text_id).values(values))
+    # Whoever was texted has a number that fits into the list.
     out = {(team_id, sender) for team_id, what in meanings.items() if what is Meaning.STOP}
     back = {(team_id, sender) for team_id, what in meanings.items() if what is Meaning.START}
     optouts.add_all(session, out, source="stop", at=now)
@@ -135,7 +137,7 @@ def listing(
     if before is not None:
         statement = statement.where(InboundText.id < before)
     if search:
-        digits = "".join(filter(str.isdigit, search))
+        digits = "".join(filter(str.isdigit, search)).lstrip("0")
         statement = statement.where(InboundText.sender.contains(digits) if digits else sa.false())
     return session.scalars(statement).all()
 
@@ -150,6 +152,17 @@ def mark_read(session: Session, team_id: int, up_to: int) -> int:
     """Mark a team's texts as read up to an id, those that came later stay new; return how many."""
     mine = (texts.c.team_id == team_id, texts.c.id <= up_to, texts.c.read_at.is_(None))
     return changed(session, sa.update(texts).where(*mine).values(read_at=moment()))
+
+
+def opt_out_by_hand(session: Session, team_id: int, text_id: int, user_id: int) -> str:
+    """Put whoever wrote a text to the team on its list, as a person has read it; return the number. Raises NotFound."""
+    mine = sa.select(InboundText.sender).where(InboundText.id == text_id, *_shown(team_id))
+    number = session.scalar(mine)
+    if number is None:
+        raise NotFound("text")
+    note = "read from a text that came in"
+    optouts.add_all(session, {(team_id, number[:16])}, source=optouts.PERSON, note=note, user_id=user_id)
+    return number
 
 
 def _shown(team_id: int) -> tuple[Any, ...]:

@@ -11,7 +11,7 @@ from smsqueue.bulk import insert_new
 from smsqueue.core.clock import now
 from smsqueue.db import changed, table_of
 from smsqueue.domain.settlement import Rows, end_waiting
-from smsqueue.models import Campaign, OptOut, Recipient, State
+from smsqueue.models import Campaign, OptOut, Recipient, State, User
 from smsqueue.queue.events import emit_once_committed
 
 opt_outs, recipients = table_of(OptOut), table_of(Recipient)
@@ -85,11 +85,19 @@ def listing(
     session: Session, team_id: int, *, search: str = "", after: str = "", limit: int | None = 50
 ) -> Sequence[OptOut]:
     """Return a team's list in the order of its numbers, from behind number `after`, all or those with such digits."""
-    digits = "".join(filter(str.isdigit, search))
+    digits = "".join(filter(str.isdigit, search)).lstrip("0")
     statement = sa.select(OptOut).where(OptOut.team_id == team_id, OptOut.number > after).order_by(OptOut.number)
     if search:
         statement = statement.where(OptOut.number.contains(digits) if digits else sa.false())
     return session.scalars(statement.limit(limit)).all()
+
+
+def people(session: Session, entries: Sequence[OptOut]) -> dict[int, str]:
+    """Return the addresses of those who put entries on a list, by their ids."""
+    ids = {entry.user_id for entry in entries if entry.user_id is not None}
+    if not ids:
+        return {}
+    return {user.id: user.email for user in session.scalars(sa.select(User).where(User.id.in_(ids)))}
 
 
 def count(session: Session, team_id: int) -> int:

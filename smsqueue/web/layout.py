@@ -33,6 +33,7 @@ class Item:
 MENU = (
     Item("send", "compose.single", "Send SMS"),
     Item("campaigns", "campaigns.index", "Campaigns"),
+    Item("inbox", "inbox.index", "Inbox"),
     Item("credits", "credits.index", "Credits"),
     Item("queue", "queue_status.show", "Queue status", access.OPERATOR),
 )
