@@ -23,7 +23,7 @@ LOOK_SECONDS = 0.2
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def _whoever() -> str:
+def whoever() -> str:
     """Name the person at the terminal, also behind sudo."""
     try:
         return os.environ.get("SUDO_USER") or getpass.getuser()
@@ -31,7 +31,7 @@ def _whoever() -> str:
         return f"uid {os.getuid()}"
 
 
-_author = click.option("--author", default=_whoever, help="Who asks for it.  [default: you]")
+_author = click.option("--author", default=whoever, help="Who asks for it.  [default: you]")
 _reason = click.option("--reason", default="", help="Why; people who wait read it.")
 _for = click.option("--for", "seconds", type=DURATION, metavar="TIME", help="End it by itself after 90s, 30m, 2h, 1d.")
 

@@ -116,6 +116,17 @@ def listing(session: Session, choice: Sequence[Choice], after: tuple[int, int] =
     return list(session.execute(found.order_by(recipients.c.campaign_id, recipients.c.row).limit(limit)))
 
 
+def size(session: Session, choice: Choice) -> int:
+    """Count the unknown recipients that are meant."""
+    return session.scalar(sa.select(sa.func.count()).where(*choice.conditions())) or 0
+
+
+def places(session: Session, ids: Sequence[int]) -> list[tuple[int, int]]:
+    """Return the campaign and the row of these recipients."""
+    found = sa.select(recipients.c.campaign_id, recipients.c.row).where(recipients.c.id.in_(ids))
+    return [(row.campaign_id, row.row) for row in session.execute(found)]
+
+
 def ask_again(session: Session, choice: Choice) -> int:
     """Have the gateway asked at once about these recipients, however often it was; return how many."""
     ids = sa.select(recipients.c.id).where(*choice.conditions())
