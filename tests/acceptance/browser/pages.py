@@ -11,6 +11,7 @@ from tests.acceptance.browser.showroom import Showroom
 Address = str | Callable[[Showroom], str]
 NOT_PAGES = {
     "static": "files",
+    "callbacks.hear": "nothing",
     "health.healthz": "JSON",
     "campaigns.status": "JSON",
     "queue_status.poll": "JSON",
@@ -129,6 +130,17 @@ def _sends_a_form_too_late(page: Page) -> None:
     expect(page.get_by_role("button", name="Show my form again")).to_be_visible()
 
 
+def _adds_nothing(page: Page) -> None:
+    press(page, "Send it no more texts")
+    expect(page.locator("#error-summary")).to_be_focused()
+
+
+def _takes_off_without_reason(page: Page) -> None:
+    main(page).locator("details summary").first.click()
+    main(page).get_by_role("button", name="Take it off the list").first.click()
+    expect(page.locator("#error-summary")).to_be_focused()
+
+
 VIEWS = {
     "sign in": View("security.login", "/login", "stranger"),
     "sign in, wrong": View("security.login", "/login", "stranger", do=_signs_in_wrongly),
@@ -177,6 +189,16 @@ VIEWS = {
     "credits, end": View("credits.index", "/credits?before=1"),
     "notifications": View("notices.index", "/notifications"),
     "notifications, none": View("notices.index", "/notifications", "newcomer"),
+    "inbox": View("inbox.index", "/inbox"),
+    "inbox, none": View("inbox.index", "/inbox", "newcomer"),
+    "inbox, end": View("inbox.index", "/inbox?before=1"),
+    "inbox, nothing found": View("inbox.index", "/inbox?search=999999"),
+    "opt-outs": View("opt_outs.index", "/opt-outs"),
+    "opt-outs, none": View("opt_outs.index", "/opt-outs", "newcomer"),
+    "opt-outs, end": View("opt_outs.index", "/opt-outs?after=A"),
+    "opt-outs, nothing found": View("opt_outs.index", "/opt-outs?search=999999"),
+    "opt-outs, nothing added": View("opt_outs.index", "/opt-outs", do=_adds_nothing),
+    "opt-outs, no reason": View("opt_outs.index", "/opt-outs", do=_takes_off_without_reason),
     "queues": View("queue_status.show", "/sms/queue/status"),
     "queues, no worker": View("queue_status.show", "/sms/queue/status", has_worker=False),
     "queues, paused": View("queue_status.show", "/sms/queue/status", wish="pause"),

@@ -14,8 +14,8 @@ from smsqueue.app import create_app
 from smsqueue.config import Settings
 from smsqueue.core.clock import now
 from smsqueue.db import table_of
-from smsqueue.domain import notices
-from smsqueue.models import Attempt, Campaign, Notice, Recipient, State, Status, Team, User
+from smsqueue.domain import notices, optouts
+from smsqueue.models import Attempt, Campaign, InboundText, Notice, Recipient, State, Status, Team, User
 from smsqueue.queue import control
 from smsqueue.queue.dialects import now_us
 from smsqueue.queue.models import FailedJob, JobStat, WorkerRow
@@ -56,6 +56,7 @@ class Showroom:
         self._send()
         self.found["broken"] = self.place.factory.campaign(self.unlucky)
         self._tell()
+        self._receive()
         self._register_workers()
 
     def path(self, name: str, ending: str = "") -> str:
@@ -172,6 +173,26 @@ class Showroom:
             error = "The gateway refuses our account." if status == "failed" else None
             self.place.factory.notice(self.ann, **data, error=error, unknown=2, held=2)
             self._read(self.place.factory.notice(self.ann, **data, error=error))
+
+    def _receive(self) -> None:
+        """Let people have answered, and some of them have opted out."""
+        numbers, team = plain(60), self.ann.team_id
+        said = {"STOP": "stop", "Please stop, I am at work": "maybe", "help": "help", "YES": "start", "": "other"}
+        said |= {"Danke! " * 60: "other", "\u05ea\u05d5\u05d3\u05d4": "other", "x" * 300: "other"}
+        texts = [
+            InboundText(team_id=team, gateway="simulated", sender=number, text=text, meaning=meaning, to="us")
+            for number, (text, meaning) in zip(numbers, said.items(), strict=False)
+        ]
+        texts[-1].read_at = now()
+
+        def write(session: Session) -> None:
+            session.add_all(texts)
+            optouts.add_all(session, {(team, numbers[0])}, source="stop")
+            optouts.add_all(session, {(team, numbers[1])}, source="gateway")
+            by_hand = {(team, number) for number in numbers[2:]}
+            optouts.add_all(session, by_hand, source="person", note="On the phone. " * 14, user_id=self.ann.id)
+
+        self.place.store.write(write)
 
     def _read(self, notice: Notice) -> None:
         self.place.store.write(lambda session: notices.mark_read(session, self.ann.id, notice.id))
