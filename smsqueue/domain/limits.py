@@ -55,10 +55,9 @@ class TooLate(Refused):
 def check(session: Session, team: Team, campaign: Campaign, now: datetime) -> None:
     """Refuse a campaign that is about to be launched, with a Refused; its row must say `confirmed_at` already.
 
-    The team's row stays locked until the end of the transaction, so that two launches never share what is left.
+    A team with a cap stays locked until the end of the transaction, so that two launches never share what is left.
     """
-    locked = sa.select(Team).where(Team.id == team.id).with_for_update(key_share=True)
-    team = session.scalars(locked.execution_options(populate_existing=True)).one()
+    session.refresh(team)
     _check_countries(team, campaign)
     _check_hours(campaign, now)
     if campaign.scheduled_for is not None and campaign.scheduled_for <= now:
@@ -89,6 +88,7 @@ def _check_hours(campaign: Campaign, now: datetime) -> None:
 def _check_cap(session: Session, team: Team, campaign: Campaign, now: datetime) -> None:
     if not team.daily_cap:
         return
+    session.refresh(team, with_for_update={"key_share": True})
     today, tomorrow = day_of(team, now)
     used = used_between(session, team, today, tomorrow, but=campaign.id)
     if used + campaign.total > team.daily_cap:
