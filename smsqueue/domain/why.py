@@ -16,7 +16,7 @@ from smsqueue.domain.traffic import rate_of
 from smsqueue.models import Attempt, Campaign, Recipient, State, Status
 from smsqueue.queue import monitor
 from smsqueue.queue.control import EVERY, Controls
-from smsqueue.queue.dispatch import clock_us, jobs, when
+from smsqueue.queue.dispatch import jobs, when
 from smsqueue.queue.explain import START, Reason, span
 
 recipients = table_of(Recipient)
@@ -43,7 +43,7 @@ def of_queue(session: Session, queue: str, wishes: Controls | None = None) -> Re
 
 
 def of_campaign(
-    session: Session, campaign: Campaign, gateways: Collection[str], wishes: Controls | None = None
+    session: Session, campaign: Campaign, gateways: Collection[str], now: datetime, wishes: Controls | None = None
 ) -> Reason | None:
     """Say why a campaign waits, what weighs most first; None when it does not wait, or only for its own calls.
 
@@ -51,7 +51,6 @@ def of_campaign(
     """
     if campaign.status not in OPEN or not campaign.queued:
         return None
-    now = when(clock_us(session))
     if campaign.status == Status.PAUSED or standing.is_early(campaign, now):
         return _of_itself(campaign, now)
     return (

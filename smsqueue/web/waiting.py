@@ -1,32 +1,41 @@
-"""Why nothing moves, in a few words for the person who waits; one small query, since a poll asks it."""
+"""Why nothing moves, in a few words for the person who waits; a few small queries, since a poll asks it."""
 
 from dataclasses import dataclass
 
+from flask import current_app
 from sqlalchemy.orm import Session
 
-from smsqueue.queue import monitor
-from smsqueue.queue.control import EVERY
+from smsqueue.core.clock import now
+from smsqueue.domain.why import of_campaign, of_queue
+from smsqueue.models import Campaign, Status
+from smsqueue.queue import explain
 from smsqueue.web import maintenance
-
-NOBODY = "No worker is running that could do this. It goes on by itself as soon as the operator has started one:"
-PAUSED = "This is paused, {words}. It goes on by itself as soon as that ends; until then an operator can end it:"
 
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """A sentence, and the command that helps."""
+    """A sentence, and the command that helps, if one does."""
 
     said: str
-    command: str
+    command: str | None
 
 
 def why(session: Session, queue: str) -> Reason | None:
     """Say why no worker takes jobs of a queue; None when one does."""
-    found = monitor.hindrance(session, queue, maintenance.wishes())
-    if found is None:
-        return None
-    if found.wish is None:
-        return Reason(NOBODY, "flask sms work --daemon")
-    # Maintenance is no reason that a page could give: there is no page then.
-    name = "all" if found.wish.queue == EVERY else found.wish.queue
-    return Reason(PAUSED.format(words=found.wish.words()), f"flask sms resume {name}")
+    return _reason(of_queue(session, queue, maintenance.wishes()))
+
+
+def why_campaign(session: Session, campaign: Campaign) -> Reason | None:
+    """Say why a campaign waits; None when it does not."""
+    found = _reason(of_campaign(session, campaign, gateways(), now(), maintenance.wishes()))
+    # Whoever sees the page of a paused one has the button.
+    return Reason(found.said, None) if found and campaign.status == Status.PAUSED else found
+
+
+def gateways() -> tuple[str, ...]:
+    """Name the gateways in use."""
+    return tuple(current_app.config["SETTINGS"].gateways_in_use)
+
+
+def _reason(found: explain.Reason | None) -> Reason | None:
+    return Reason(found.sentence, found.command) if found else None
