@@ -8,8 +8,10 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
+from urllib.parse import unquote_plus
 
 import pytest
 
@@ -203,3 +205,10 @@ def test_look_up_and_fetch_prove_nothing_when_the_gateway_is_away(away):
         assert isinstance(away.look_up(outgoing(), clock.now()), Unknown)
     if isinstance(away, Fetches):
         assert isinstance(away.fetch("SM" + "0" * 32), Unknown)
+
+
+def test_lines_of_a_text_end_as_they_do_here(away):
+    request = away.request(replace(outgoing(), text="Meet\nat noon"))
+    written = unquote_plus(request.url) + unquote_plus((request.body or b"").decode())
+    assert "Meet\nat noon" in written.replace("\\n", "\n")
+    assert "\r" not in written.replace("\\r", "\r")
