@@ -68,6 +68,7 @@ def _checks(chosen: Settings) -> list[tuple[str, Check]]:
     return [
         ("times", lambda _: _times(chosen)),
         ("instance folder", lambda _: _folder(chosen)),
+        ("gateways", lambda _: _gateways(chosen)),
         ("migrations", _migrations),
         *doctor_server.CHECKS,
         ("storage", partial(doctor_server.storage, wanted=HOT)),
@@ -104,6 +105,19 @@ def _folder(chosen: Settings) -> Finding:
     if free < ROOM:
         return Finding("instance folder", "warning", found, "make room: without it nothing can be written")
     return Finding("instance folder", "ok", found)
+
+
+def _gateways(chosen: Settings) -> Finding:
+    """Texts really go out, and reports come back."""
+    found = ", then ".join(chosen.gateways_by_default)
+    others = [name for name in chosen.gateways_in_use if name not in chosen.gateways_by_default]
+    found += f"; for some countries {', '.join(others)}" if others else ""
+    if chosen.is_fake_gateway:
+        return Finding("gateways", "ok", f"{found}: nothing is really sent")
+    if not chosen.callback_base_url:
+        advice = "set SMS_CALLBACK_BASE_URL: without reports nobody learns whether texts arrive, nor of lost answers"
+        return Finding("gateways", "warning", f"{found}; no reports can come back", advice)
+    return Finding("gateways", "ok", f"{found}; reports come to {chosen.callback_base_url}/callbacks")
 
 
 def _migrations(store: Database) -> Finding:

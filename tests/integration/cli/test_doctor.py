@@ -60,3 +60,14 @@ def test_fix_sets_the_storage_of_all_hot_tables(make_cli_app, database_url):
 def test_folder_that_is_almost_full(run, monkeypatch):
     monkeypatch.setattr("smsqueue.cli.doctor.ROOM", 2**63)
     assert levels(run("doctor", "--json"))["instance folder"] == "warning"
+
+
+@pytest.mark.databases("sqlite")
+def test_gateway_that_nobody_can_report_of(make_cli_app):
+    kannel = {f"KANNEL_{name}": "http://127.0.0.1:9" for name in ("URL", "USERNAME", "PASSWORD")}
+    environ = {"SMS_GATEWAY": "kannel", "SMS_ROUTES": "+33:log", "KANNEL_FROM": "12345", **kannel}
+    said = runner_of(make_cli_app(**environ))("doctor").stdout
+    assert "kannel; for some countries log; no reports can come back" in said
+    assert "-> set SMS_CALLBACK_BASE_URL: without reports" in said
+    told = {"SMS_CALLBACK_BASE_URL": "https://sms.example.org", "SMS_CALLBACK_SECRET": "of no use anywhere " * 2}
+    assert levels(runner_of(make_cli_app(**environ, **told))("doctor", "--json"))["gateways"] == "ok"
