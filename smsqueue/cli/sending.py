@@ -130,6 +130,8 @@ def _told(checked: Campaign, rows: Sequence[SkippedRow]) -> str:
 def _tell_skipped(checked: Campaign) -> None:
     if checked.bad:
         click.echo(f"Left out: {count(checked.bad, 'bad row')}.")
+    if checked.opted_out:
+        click.echo(f"Left out: {count(checked.opted_out, 'row')} with a number that wants no texts of the team.")
     if checked.duplicates:
         click.echo(f"Merged: {count(checked.duplicates, 'row')} with a number of an earlier row; it gets one SMS.")
 
