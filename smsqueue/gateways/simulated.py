@@ -39,13 +39,14 @@ class SimulatedGateway(HttpAdapter):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        self._url = f"{settings.simulated_url}/messages"
+        self._url, self._states = f"{settings.simulated_url}/messages", f"{settings.simulated_url}/states"
         self._secret = settings.callback_secret
         self.traits = Traits(
             is_idempotent=settings.simulated_idempotent,
             look_up="our reference" if settings.simulated_lookup else "none",
             trusts_not_found=settings.simulated_lookup,
             not_found_after_seconds=0,
+            fetch="the gateway's reference",
             safe_5xx='503 with {"taken": false}',
             tells_wait="Retry-After",
             max_per_second=settings.simulated_max_per_second or None,
@@ -84,6 +85,14 @@ class SimulatedGateway(HttpAdapter):
         if answer.json().get("taken") is False:
             return NotFound()
         return _accepted(answer)
+
+    def fetch(self, reference: str) -> Report | Unknown:
+        """Ask by the gateway's reference."""
+        answer = self.caller.call(Request("GET", f"{self._states}/{quote(reference, safe='')}", {}))
+        state: Any = answer.json().get("state") if isinstance(answer, Answer) and answer.status == 200 else None
+        if state not in get_args(Ending):
+            return Unknown("The gateway did not tell the state.")
+        return Report(state=state, gateway_reference=reference)
 
     def verify(self, callback: Callback) -> Verdict:
         """Compare the HMAC of the body."""

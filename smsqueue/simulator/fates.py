@@ -88,6 +88,11 @@ def fate_of(number: str) -> Fate:
     return TABLE.get(number[-2:], NORMAL)
 
 
+def ends_of(name: str) -> str:
+    """What becomes of a message in the end, by the name of its fate in the log."""
+    return next((fate.ends for fate in TABLE.values() if fate.name == name), NORMAL.ends)
+
+
 def is_taken(fate: Fate, attempt: int) -> bool:
     """Is this call, the attempt-th to its number, taken?"""
     return fate.taken and (fate.refused_first is None or attempt > fate.refused_first)

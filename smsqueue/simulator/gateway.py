@@ -1,4 +1,4 @@
-"""The HTTP SMS gateway: POST /messages and GET /messages/{reference}."""
+"""The HTTP SMS gateway: POST /messages, GET /messages/{reference} and GET /states/{id}."""
 
 import hashlib
 import json
@@ -57,11 +57,16 @@ class SmsGateway:
             return _json(200, {"taken": False})
         return _json(200, {"taken": True, "reference": taken.id, "segments": taken.segments})
 
+    async def state(self, request: web.Request) -> web.Response:
+        """What has become of the message with this id of ours?"""
+        state = self._world.state_of(request.match_info["id"])
+        return _json(200, {"state": state}) if state else _json(404, {"error": "no such message"})
+
     async def _take(self, message: Message, verdict: Verdict) -> Taken | None:
         if not verdict.taken:
             self._journal.refuse(_entry(message, verdict))
             return None
-        taken = verdict.first or self._world.take(message)
+        taken = verdict.first or self._world.take(message, verdict.fate)
         try:
             await self._journal.take(_entry(message, verdict) | {"id": taken.id})
         except OSError:

@@ -69,6 +69,7 @@ def application(world: World, journal: Journal, doors: Doors, reporter: Reporter
         [
             web.post("/messages", gateway.post),
             web.get("/messages/{reference}", gateway.look_up),
+            web.get("/states/{id}", gateway.state),
             web.get("/settings", settings.get),
             web.put("/settings", settings.put),
             web.get("/", page.show),

@@ -77,6 +77,8 @@ class World:
         self.texts: deque[Text] = deque(maxlen=SHOWN)
         self.mails: deque[Mail] = deque(maxlen=SHOWN)
         self.taken: dict[str, Taken] = {}
+        self._ends: dict[str, tuple[str, float]] = {}
+        """By the gateway's reference: what becomes of a text, and when that is so."""
         self._calls: dict[str, int] = {}
         self._random = random.Random(seed)  # noqa: S311  # dice, no secret
         self._run = uuid.uuid4().hex[:12]
@@ -97,6 +99,7 @@ class World:
             if line.get("id") and not line.get("again"):
                 at = datetime.fromisoformat(line["time"]).timestamp()
                 self.taken[line["reference"]] = Taken(line["id"], line["segments"], at)
+                self._ends[line["id"]] = (fates.ends_of(line["fate"]), at)
 
     def judge(self, message: Message) -> Verdict:
         """Decide one call, and count it."""
@@ -114,16 +117,22 @@ class World:
             answer = fates.LOST_REPLY.answer
         return Verdict(attempt, fate, answer, taken, first)
 
-    def take(self, message: Message) -> Taken:
+    def take(self, message: Message, fate: Fate) -> Taken:
         """Remember a message as taken, under a new id of the gateway."""
         self._count += 1
         taken = self.taken[message.reference] = Taken(f"{self._run}-{self._count}", message.segments, time.time())
+        self._ends[taken.id] = (fate.ends, taken.at + self.options.report_delay_ms / 1000)
         return taken
+
+    def state_of(self, id_: str) -> str | None:
+        """Say what has become of a message by now, by the gateway's own reference; None: no such message."""
+        ends, due = self._ends.get(id_, (None, 0.0))
+        return "sent" if ends and time.time() < due else ends
 
     def forget(self, message: Message, taken: Taken) -> None:
         """Undo `take` when the log could not be written: then the message was not taken."""
         if self.taken.get(message.reference) is taken:
-            del self.taken[message.reference]
+            del self.taken[message.reference], self._ends[taken.id]
 
     def deliver(self, message: Message, fate: Fate) -> None:
         """Put a text on the page of phones."""

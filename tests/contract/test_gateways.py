@@ -15,10 +15,12 @@ from smsqueue.gateways.base import (
     BadGateway,
     Callback,
     Deferred,
+    Fetches,
     Gateway,
     LooksUp,
     NotFound,
     Rejected,
+    Report,
     Reports,
     Sent,
     Unknown,
@@ -133,6 +135,27 @@ def test_look_up_tells_what_the_simulator_took(tmp_path):
         gateway.close()
     assert found == [sent, NotFound()]
     assert (gateway.traits.look_up, gateway.traits.trusts_not_found) == ("our reference", True)
+
+
+def test_the_simulator_tells_what_became_of_a_text_also_after_it_was_killed(tmp_path):
+    with Outside(tmp_path, report_delay_ms=60_000) as running:
+        gateway = build(settings(tmp_path, url=running.url))
+        assert isinstance(gateway, Fetches)
+        sent = [gateway.send(outgoing(ends, reference=f"r-{ends}")) for ends in ("00", "95", "97")]
+        references = [each.reference for each in sent if isinstance(each, Sent)]
+        assert [state(gateway, reference) for reference in references] == ["sent"] * 3
+        running.kill()
+        running.start()
+        assert [state(gateway, reference) for reference in references] == ["delivered", "undelivered", "sent"]
+        assert isinstance(gateway.fetch("nobody-1"), Unknown)
+        gateway.close()
+
+
+def state(gateway: Fetches, reference: str) -> str:
+    found = gateway.fetch(reference)
+    assert isinstance(found, Report)
+    assert found.gateway_reference == reference
+    return found.state
 
 
 def test_reports_and_the_answer_of_a_phone_are_believed_by_their_signature(tmp_path):
