@@ -74,7 +74,7 @@ class Settings(GatewaySettings, RouteSettings):
     # the web
     base_url: str = setting("BASE_URL", url("http", "https"), "http://127.0.0.1:8000", "the address that people type")
     trusted_hosts: tuple[str, ...] = setting(
-        "TRUSTED_HOSTS", names, "", "host names that requests may carry", shown_default="production: BASE_URL's host"
+        "TRUSTED_HOSTS", names, "", "host names that requests may carry", shown_default="production: our own"
     )
     proxy_hops: int = setting("SMS_PROXY_HOPS", whole(0, 10), "0", "reverse proxies in front that set X-Forwarded-*")
 
@@ -194,7 +194,8 @@ class Settings(GatewaySettings, RouteSettings):
         values["http_gateway_secrets"], wrong_secrets = config_gateways.read_secrets(environ)
         problems += wrong_secrets
         if values["environment"] == "production":
-            values["trusted_hosts"] = values["trusted_hosts"] or (urlsplit(values["base_url"]).hostname,)
+            hosts = [urlsplit(values[name]).hostname for name in ("base_url", "callback_base_url")]
+            values["trusted_hosts"] = values["trusted_hosts"] or tuple(dict.fromkeys(filter(None, hosts)))
         problems += [*_unknown(environ), *_unset_in_production(values, environ)]
         wrong = {problem.name.removesuffix("_FILE") for problem in problems}
         together = [problem for rule in RULES for problem in rule(cls(**values))]

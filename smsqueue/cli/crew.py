@@ -32,9 +32,10 @@ class Ports(NamedTuple):
 class Crew:
     """Web server, worker and outside world."""
 
-    def __init__(self, ports: Ports, log: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, ports: Ports, log: Path, environment: Mapping[str, str], *, secret: str) -> None:
         self.ports = ports
-        self.environment = {**self._defaults(), **{name: value for name, value in environment.items() if value}}
+        given = {name: value for name, value in environment.items() if value}
+        self.environment = {**self._defaults(), **self._callbacks(given, secret), **given}
         self.environment["PYTHONUNBUFFERED"] = "1"
         commands = self._commands(log)
         self._ears = _Ears(len(commands), self._when_started)
@@ -73,6 +74,18 @@ class Crew:
             "SMS_CONNECT_TIMEOUT": "0.5",
             "SMS_READ_TIMEOUT": "3",
             "SMS_GRACE": "4",
+        }
+
+    def _callbacks(self, given: Mapping[str, str], secret: str) -> dict[str, str]:
+        """Where the outside world reports to, and what it signs with; a real gateway cannot call this machine."""
+        if given.get("SMS_GATEWAY", "simulated") != "simulated":
+            return {}
+        base = given.get("SMS_CALLBACK_BASE_URL", f"http://{HOST}:{self.ports.web}")
+        ours = {} if "SMS_CALLBACK_SECRET_FILE" in given else {"SMS_CALLBACK_SECRET": secret}
+        return ours | {
+            "SMS_CALLBACK_BASE_URL": base,
+            "SIMULATED_CALLBACK_URL": f"{base}/callbacks/simulated/report",
+            "SIMULATED_CALLBACK_SECRET": secret,
         }
 
     def _commands(self, log: Path) -> dict[str, list[str]]:

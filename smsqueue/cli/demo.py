@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from smsqueue.cli.accounts import random_password
 from smsqueue.cli.base import settings, write
 from smsqueue.cli.crew import HOST, Crew, Ports
+from smsqueue.core import keys
 from smsqueue.core.errors import SmsQueueError
 from smsqueue.domain import accounts, credits
 from smsqueue.domain.accounts import UnknownUser
@@ -57,7 +58,8 @@ def demo(port: int) -> None:
             raise PortTaken(each, port)
     upgrade()
     password = make_login(settings().instance / "demo.txt")
-    crew = Crew(ports, settings().simulated_log, dict(os.environ))
+    secret = settings().callback_secret or keys.keep_secret(settings().instance / "callback_secret")
+    crew = Crew(ports, settings().simulated_log, dict(os.environ), secret=secret)
     code = crew.run(f"E-mail {EMAIL}\nPassword {password}")
     if code:
         raise SmsQueueError(f"{crew.first_to_end} ended by itself (exit code {code}); its last lines above say why.")
