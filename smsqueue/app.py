@@ -18,10 +18,12 @@ from smsqueue.gateways.base import BadGateway
 from smsqueue.paths import resource_dir
 from smsqueue.web import (
     access,
+    again,
     auth,
     bulk,
     callbacks,
     campaigns,
+    closing,
     compose,
     credits,
     errors,
@@ -48,6 +50,8 @@ PAGES = (
     compose,
     bulk,
     campaigns,
+    closing,
+    again,
     unknowns,
     credits,
     notices,

@@ -4,6 +4,7 @@ from smsqueue.cli import (
     accounts,
     audit,
     campaigns,
+    closing,
     demo,
     doctor,
     drill,
@@ -23,6 +24,8 @@ from smsqueue.cli import (
 from smsqueue.cli.base import make_group
 
 campaigns.campaign.add_command(sending.create)
+for command in (closing.sheet, closing.retry, closing.clone):
+    campaigns.campaign.add_command(command)
 for each in (teams.set_rules, teams.show):
     accounts.team.add_command(each)
 sms = make_group(

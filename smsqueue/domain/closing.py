@@ -166,60 +166,6 @@ def sheet(session: Session, campaign: Campaign) -> Sheet:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One recipient as the sheet's list has it."""
-
-    source_row: int
-    number: str
-    state: str
-    code: str
-    reason: str
-    attempts: int
-    gateway: str
-    gateway_reference: str
-    segments: int
-    parts: int | None
-    """The gateway's count."""
-    credits: int
-    """What is spent on it or held for it; nothing, once it is credited back."""
-    at: datetime | None
-
-
-def rows(session: Session, campaign: Campaign) -> Iterator[Row]:
-    """Yield every recipient with the attempt that decided, or else the last one; however many there are."""
-    decided = sa.func.max(sa.case((attempts.c.outcome == "sent", attempts.c.number + 100_000), else_=attempts.c.number))
-    ours = attempts.c.recipient_id == recipients.c.id
-    best = sa.select(decided % 100_000).where(ours).correlate(recipients).scalar_subquery()
-    columns = [recipients.c[name] for name in _RECIPIENT]
-    joined = recipients.outerjoin(attempts, sa.and_(ours, attempts.c.number == best))
-    last = [attempts.c[name] for name in ("gateway", "gateway_reference", "parts", "ended_at", "reported_at")]
-    statement = sa.select(*columns, *last).select_from(joined).where(recipients.c.campaign_id == campaign.id)
-    for row in laws.stream(session, statement.order_by(recipients.c.row)):
-        yield _row(row)
-
-
-_RECIPIENT = ("source_row", "number", "state", "code", "error", "attempts", "segments", "price", "updated_at")
-
-
-def _row(row: Any) -> Row:
-    is_paid = row.state in ACCEPTED or row.state in HELD
-    return Row(
-        source_row=row.source_row,
-        number=row.number,
-        state=row.state,
-        code=row.code or "",
-        reason=row.error or "",
-        attempts=row.attempts,
-        gateway=row.gateway or "",
-        gateway_reference=row.gateway_reference or "",
-        segments=row.segments,
-        parts=row.parts,
-        credits=row.price if is_paid else 0,
-        at=row.reported_at or row.ended_at or row.updated_at,
-    )
-
-
 def _recipients(session: Session, campaign: Campaign) -> tuple[dict[str, int], dict[str, int]]:
     """Count the recipients by state, and what they cost by what became of their credits."""
     mine = recipients.c.campaign_id == campaign.id

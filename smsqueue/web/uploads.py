@@ -1,8 +1,5 @@
 """Where a bulk campaign's recipients come from: a chosen file, pasted rows, or what was kept from before."""
 
-import csv
-import io
-import re
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from uuid import UUID
@@ -10,6 +7,7 @@ from uuid import UUID
 from wtforms import FileField, HiddenField, RadioField, SelectChoice, SelectField, StringField, TextAreaField
 from wtforms.validators import DataRequired, Length, Optional
 
+from smsqueue.core import cells
 from smsqueue.domain import drafts, sheets
 from smsqueue.domain.errors import BadDraft, NotFound
 from smsqueue.domain.sheets import BadFile, Sheet
@@ -20,8 +18,6 @@ from smsqueue.web.options import OptionsForm
 LARGEST = 10 * 1024 * 1024
 BODY = 32 * 1024 * 1024
 """What a request may carry: more than the largest file, so that one a little too big gets a sentence, not an error."""
-_PHONE = re.compile(r"\+([0-9][0-9 ()./-]*)")
-_FORMULA = "=+-@\t\r\n＝＋－＠"
 FILE, PASTED = "file", "pasted"
 SOURCES = [SelectChoice(FILE, "The file"), SelectChoice(PASTED, "The pasted numbers")]
 
@@ -129,21 +125,7 @@ def _store(form: CampaignForm, team_id: int, filename: str, content: bytes) -> U
 
 def bad_rows_csv(rows: Iterable[SkippedRow]) -> Iterator[str]:
     """Write the rows that need mending as CSV that Excel reads and cannot be made to calculate."""
-    yield "\ufeff"  # without it Excel takes UTF-8 for cp1252
-    yield _line("Row", "Recipient as typed", "What to do")
+    yield cells.BOM
+    yield cells.line("Row", "Recipient as typed", "What to do")
     for row in rows:
-        yield _line(row.source_row, _harmless(row.cell), _harmless(row.problem))
-
-
-def _line(*cells: object) -> str:
-    buffer = io.StringIO()
-    csv.writer(buffer, quoting=csv.QUOTE_ALL).writerow(cells)
-    return buffer.getvalue()
-
-
-def _harmless(cell: str) -> str:
-    """Keep a spreadsheet from taking a cell for a formula; a number loses its plus, which we read back all the same."""
-    phone = _PHONE.fullmatch(cell)
-    if phone:
-        return phone[1]
-    return f"'{cell}" if cell.startswith(tuple(_FORMULA)) else cell
+        yield cells.line(row.source_row, cells.harmless(row.cell), cells.harmless(row.problem))

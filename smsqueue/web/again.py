@@ -1,0 +1,66 @@
+"""Sending again: those of a campaign who were surely not accepted, or the whole of it as a new draft."""
+
+from uuid import UUID
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from smsqueue.domain import again, campaigns, cloning, credits
+from smsqueue.domain.again import NothingToRetry, Offer, OfferChanged
+from smsqueue.domain.campaigns import OwnerDisabled
+from smsqueue.domain.errors import NotEnoughCredits
+from smsqueue.extensions import db, write
+from smsqueue.models import Kind
+from smsqueue.web import access, presenting, rules
+
+bp = Blueprint("again", __name__, url_prefix="/sms/campaigns")
+bp.record(presenting.install)
+
+
+@bp.get("/<uuid:uuid>/retry")
+@access.member
+def ask(uuid: UUID) -> ResponseReturnValue:
+    """Show to how many a retry would send, for how much, and who is left out."""
+    return _page(uuid)
+
+
+@bp.post("/<uuid:uuid>/retry")
+@access.member
+def retry(uuid: UUID) -> ResponseReturnValue:
+    """Send again to those who were shown, at the price that was shown."""
+    team_id, user_id, terms = access.current_team_id(), access.user().id, rules.terms()
+    shown = Offer(request.form.get("count", 0, type=int), request.form.get("price", 0, type=int))
+    try:
+        sent = write(lambda session: again.retry(session, team_id, uuid, terms, user_id=user_id, shown=shown))
+    except (NotEnoughCredits, OfferChanged) as error:
+        return _page(uuid, str(error)), 422
+    except (NothingToRetry, OwnerDisabled) as error:
+        flash(str(error), "info")
+    else:
+        flash(f"{presenting.plural(sent.count, 'message')} will be sent again.", "success")
+    return redirect(url_for("campaigns.show", uuid=uuid), 303)
+
+
+@bp.post("/<uuid:uuid>/clone")
+@access.member
+def clone(uuid: UUID) -> ResponseReturnValue:
+    """Write the campaign down once more, as a draft to look at."""
+    team_id, user, limits = access.current_team_id(), access.user(), rules.current()
+    try:
+        draft = write(lambda session: cloning.clone(session, team_id, uuid, user, limits))
+    except cloning.NothingToClone as error:
+        flash(str(error), "info")
+        return redirect(url_for("campaigns.show", uuid=uuid), 303)
+    flash("This is a copy. Nothing is sent or charged until you confirm it.", "success")
+    review = "compose.review" if draft.kind == Kind.SINGLE else "bulk.review"
+    return redirect(url_for(review, uuid=draft.uuid), 303)
+
+
+def _page(uuid: UUID, problem: str | None = None) -> str:
+    session, team_id = db.session(), access.current_team_id()
+    campaign = campaigns.find(session, team_id, uuid)
+    balance = credits.balance(session, team_id)
+    offer = again.offer(session, campaign)
+    return render_template(
+        "campaigns/retry.html", campaign=campaign, offer=offer, balance=balance, problem=problem, form=None
+    )
