@@ -4,7 +4,7 @@ A crash in between leaves `sending`, which is turned into an honest `unknown` an
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, assert_never
@@ -19,6 +19,7 @@ from smsqueue.domain.intents import Intent
 from smsqueue.domain.settlement import Rows, in_rows
 from smsqueue.gateways.base import Deferred, Outcome, Rejected, Sent, Unknown
 from smsqueue.models import Attempt, Campaign, Recipient, State, Status
+from smsqueue.models.recipients import ACCEPTED
 
 recipients, attempts = table_of(Recipient), table_of(Attempt)
 LONGEST_WAIT_SECONDS = 60
@@ -100,18 +101,8 @@ def record(
     through a gateway that is `shut` waits for that one alone, not for a time of its own as well.
     """
     by_id = {answer.intent.recipient_id: answer for answer in answers}
-    groups: dict[Fate, list[int]] = defaultdict(list)
-    freed: list[int] = []
-    for row in _note_results(session, answers, sorted(by_id), now):
-        answer = by_id[row.id]
-        fate = _fate(answer, campaign, now)
-        if fate.not_before and fate.code == UNREACHABLE and answer.intent.gateway in shut:
-            fate = replace(fate, not_before=now)
-        if row.attempts == answer.intent.attempt and row.state in (State.SENDING, State.UNKNOWN):
-            groups[fate].append(row.id)
-            changes.moved(row.state, fate.state)
-            if row.state == State.UNKNOWN and fate.state == State.QUEUED:
-                freed.append(row.id)
+    found = _note_results(session, answers, sorted(by_id), now)
+    groups, freed, late = _sort(found, by_id, campaign, changes, now=now, shut=shut)
     prices = {answer.intent.recipient_id: answer.intent.price for answer in answers}
     spent = _pay(session, campaign, groups, prices, {State.SENT})
     returned = _pay(session, campaign, groups, prices, {State.FAILED, State.CANCELLED, State.EXPIRED})
@@ -122,6 +113,36 @@ def record(
     _note_opt_outs(session, campaign, answers, now)
     if freed:  # the slice is in other hands, and may be over by now
         resolving.carry_on(session, campaign, freed, NOT_SENT)
+    if late:  # it was held back for so long that somebody has decided meanwhile
+        resolving.take_after_all(session, late, now)
+
+
+def _sort(
+    rows: Sequence[Any],
+    by_id: Mapping[int, Answer],
+    campaign: Campaign,
+    changes: Changes,
+    *,
+    now: datetime,
+    shut: Collection[str],
+) -> tuple[dict[Fate, list[int]], list[int], list[int]]:
+    """Sort locked recipients by their fate; and name those who are queued again in other hands, and those whose
+    acceptance comes when they are decided about already."""
+    groups: dict[Fate, list[int]] = defaultdict(list)
+    freed, late = list[int](), list[int]()
+    for row in rows:
+        answer = by_id[row.id]
+        fate = _fate(answer, campaign, now)
+        if fate.not_before and fate.code == UNREACHABLE and answer.intent.gateway in shut:
+            fate = replace(fate, not_before=now)
+        if row.attempts == answer.intent.attempt and row.state in (State.SENDING, State.UNKNOWN):
+            groups[fate].append(row.id)
+            changes.moved(row.state, fate.state)
+            if row.state == State.UNKNOWN and fate.state == State.QUEUED:
+                freed.append(row.id)
+        elif fate.state == State.SENT and row.state not in ACCEPTED:
+            late.append(row.id)
+    return groups, freed, late
 
 
 def _note_opt_outs(session: Session, campaign: Campaign, answers: Sequence[Answer], now: datetime) -> None:

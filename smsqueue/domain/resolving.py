@@ -15,6 +15,7 @@ from smsqueue.config import Settings
 from smsqueue.db import table_of
 from smsqueue.domain import reopening
 from smsqueue.domain.counting import Changes
+from smsqueue.domain.paying import Move, pay
 from smsqueue.domain.settlement import end_waiting
 from smsqueue.models import Attempt, Campaign, Recipient, State, Status
 from smsqueue.queue.dispatch import clock_us, when
@@ -118,6 +119,17 @@ def carry_on(session: Session, campaign: Campaign, ids: Sequence[int], error: st
         return True
     end_waiting(session, campaign, None, State.FAILED, error=error, code=NOT_TAKEN, which=which)
     return False
+
+
+def take_after_all(session: Session, ids: Sequence[int], now: datetime) -> None:
+    """Count these locked recipients as sent, though they were decided about: a known acceptance is never dropped."""
+    columns = [recipients.c[name] for name in ("id", "campaign_id", "price", "settlement_id", "state")]
+    rows = session.execute(sa.select(*columns).where(recipients.c.id.in_(ids))).all()
+    moves = [
+        Move(row.id, row.campaign_id, row.price, row.settlement_id, State(row.state), State.SENT, None, None, now)
+        for row in rows
+    ]
+    pay(session, moves)
 
 
 def is_over(campaign: Campaign, now: datetime) -> bool:

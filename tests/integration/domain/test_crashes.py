@@ -1,15 +1,19 @@
 """Workers that die, freeze or lose their database in the middle of a slice: nobody is texted twice, nothing is lost."""
 
 from collections import Counter
+from datetime import timedelta
 
 import pytest
+import sqlalchemy as sa
 
+from smsqueue.core.clock import now
 from smsqueue.db import Database, build_engine
-from smsqueue.domain import journal
+from smsqueue.domain import journal, resolving
 from smsqueue.domain.journal import Answer
 from smsqueue.gateways.base import Deferred, Rejected, Sent, Unknown
 from smsqueue.models import Campaign, Status
 from smsqueue.queue import events, workers
+from smsqueue.queue.dispatch import jobs
 from tests.domain_fixtures import plain
 from tests.domain_workers import Crew, Held, Scripted
 from tests.integration.domain.proxy import Proxy
@@ -64,6 +68,58 @@ def test_an_answer_that_comes_after_all_still_decides_what_was_unknown(office, o
 
     assert [row.state for row in office.recipients(campaign)] == [state, "unknown"]
     assert office.balance() == balance
+
+
+def test_a_call_that_was_not_made_goes_out_by_a_job_of_its_own_while_the_campaign_runs(office, make_crew):
+    campaign = office.launched(2)
+    intents = in_the_air(office, campaign)
+    mark_crashed(office, campaign)
+    office.execute(sa.delete(jobs))
+
+    record(office, campaign, Answer(intents[0], Deferred(0, "unreachable", "not called")))
+    make_crew(gateway := Scripted()).finish(office)
+
+    assert gateway.numbers == [intents[0].outgoing.to]
+    assert office.states(campaign) == {"sent": 1, "unknown": 1}
+
+
+def test_a_call_that_was_not_made_is_credited_when_the_campaign_has_ended(office):
+    campaign = office.launched(2)
+    intents = in_the_air(office, campaign)
+    mark_crashed(office, campaign)
+    assert close(office, campaign)
+
+    record(office, campaign, Answer(intents[0], Deferred(0, "unreachable", "not called")))
+
+    after = office.reload(campaign)
+    assert (after.failed, after.unknown, after.queued, after.returned) == (1, 1, 0, 1)
+    assert after.status == Status.COMPLETED
+
+
+@pytest.mark.parametrize(("decided", "charged"), [("queued", 2), ("failed", 3)])
+def test_an_acceptance_that_comes_after_somebody_has_decided_is_not_dropped(office, decided, charged):
+    campaign = office.launched(2)
+    intents = in_the_air(office, campaign)
+    mark_crashed(office, campaign)
+    close(office, campaign)
+    office.store.write(lambda session: decide(session, campaign, intents[0].recipient_id, decided))
+    assert office.recipients(campaign)[0].state == decided
+
+    record(office, campaign, Answer(intents[0], Sent("r")))
+
+    after = office.reload(campaign)
+    assert [row.state for row in office.recipients(campaign)] == ["sent", "unknown"]
+    assert (after.spent, after.held, after.charged) == (1, 1, charged)
+
+
+def decide(session, campaign, recipient_id, state):
+    """Send an unknown recipient again, or give him up."""
+    mine = session.get_one(Campaign, campaign.id)
+    locked = resolving.lock(session, mine, [recipient_id], now() + timedelta(days=1))
+    if state == "queued":
+        resolving.send_again(session, mine, locked, resolving.Terms(1, 1), extends=True)
+    else:
+        resolving.give_up(session, mine, locked, "nobody knows", resolving.COUNTED_NOT_SENT)
 
 
 def test_an_answer_after_the_end_moves_credits_and_counts_but_not_the_status(office):
