@@ -30,7 +30,7 @@ SLOWEST = 0.2
 """No gateway is slowed down to less than one segment in five seconds."""
 NO_LIMIT = 10_000.0
 """A rate of so many is none; so is one that was lowered where the settings know none, and has come back so far."""
-DOUBLES_SECONDS = 10.0
+DOUBLES_SECONDS = 5.0
 """A rate that was lowered doubles in so long."""
 LONGEST_PAUSE_SECONDS = 60.0
 _locked = (
@@ -39,7 +39,8 @@ _locked = (
     .order_by(rates.c.name)
     .with_for_update()
 )
-_note = (
+_move = sa.update(rates).where(rates.c.name == sa.bindparam("of")).values(due_us=sa.bindparam("new_due_us"))
+_set = (
     sa.update(rates)
     .where(rates.c.name == sa.bindparam("of"))
     .values({name: sa.bindparam(f"new_{name}") for name in ("per_second", "due_us", "throttled_at")})
@@ -54,7 +55,6 @@ class Bucket:
     per_second: float
     due: int
     now: int
-    throttled_at: datetime | None = None
 
     @property
     def interval(self) -> float:
@@ -96,16 +96,16 @@ def ask(session: Session, limits: Mapping[str, float | None]) -> list[Bucket]:
         _insert(session, {name: limits[name] or NO_LIMIT for name in missing})
         rows = {row.name: row for row in session.execute(_locked, {"names": list(limits)})}
     buckets = [bucket for row in rows.values() if (bucket := _bucket(row, limits[row.name]))]
-    over = rows.keys() - {bucket.name for bucket in buckets}
-    if over:
-        session.execute(sa.delete(rates).where(rates.c.name.in_(sorted(over))))
+    for row in rows.values():
+        if row.throttled_at is not None and _lowered(row, limits[row.name]) is None:
+            _forget_throttling(session, row.name, limits[row.name])
     return buckets
 
 
 def take(session: Session, buckets: Sequence[Bucket], segments: int) -> None:
     """Take so many segments out of each of these rates, which this transaction has locked."""
     if buckets and segments:
-        session.execute(_note, [_values(bucket.after(segments)) for bucket in buckets])
+        session.execute(_move, [{"of": each.name, "new_due_us": each.after(segments).due} for each in buckets])
 
 
 def slow_down(
@@ -125,7 +125,8 @@ def slow_down(
     current = bucket.per_second if (bucket := _bucket(row, limit)) else NO_LIMIT
     slower = max(SLOWEST, min(current, measured) / 2)
     due = max(row.due_us, row.now + round(min(pause_seconds, LONGEST_PAUSE_SECONDS) * SECOND))
-    session.execute(_note, _values(Bucket(name, slower, due, row.now, when(row.now))))
+    values = {"of": name, "new_per_second": slower, "new_due_us": due, "new_throttled_at": when(row.now)}
+    session.execute(_set, values)
     return slower
 
 
@@ -137,21 +138,23 @@ def now_at(per_second: float, seconds: float, limit: float | None) -> float | No
 
 def _bucket(row: Any, limit: float | None) -> Bucket | None:
     """Return what is in force now, if anything is."""
-    if row.throttled_at is not None:
-        seconds = max(0, row.now - _us(row.throttled_at)) / SECOND
-        lowered = now_at(row.per_second, seconds, limit)
-        if lowered is not None:
-            return Bucket(row.name, lowered, row.due_us, row.now, when(row.now))
-    return Bucket(row.name, limit, row.due_us, row.now) if limit else None
+    per_second = _lowered(row, limit) or limit
+    return Bucket(row.name, per_second, row.due_us, row.now) if per_second else None
 
 
-def _values(bucket: Bucket) -> dict[str, Any]:
-    return {
-        "of": bucket.name,
-        "new_per_second": bucket.per_second,
-        "new_due_us": bucket.due,
-        "new_throttled_at": bucket.throttled_at,
-    }
+def _lowered(row: Any, limit: float | None) -> float | None:
+    """Return the rate to which throttling has lowered what the settings say, as far as it has not come back."""
+    if row.throttled_at is None:
+        return None
+    return now_at(row.per_second, max(0, row.now - _us(row.throttled_at)) / SECOND, limit)
+
+
+def _forget_throttling(session: Session, name: str, limit: float | None) -> None:
+    mine = rates.c.name == name
+    if limit:
+        session.execute(sa.update(rates).where(mine).values(per_second=limit, throttled_at=None))
+    else:
+        session.execute(sa.delete(rates).where(mine))
 
 
 def _insert(session: Session, limits: Mapping[str, float]) -> None:

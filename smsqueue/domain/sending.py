@@ -164,13 +164,12 @@ class SliceRun:
         """Find out how much may be started now, and through whom; rates are locked before recipients are."""
         found: list[tuple[Leg, Pass]] = []
         left = self.limits.window - self.open.total() if self.limits.window else None
-        ahead = pace.URGENT_AHEAD_SECONDS if self._campaign.kind == Kind.SINGLE else pace.BULK_AHEAD_SECONDS
         for leg in self._legs():
             line = self.senders.lines[leg.gateway]
             room = max(1, 2 * line.places.now // self.limits.shares) - self.open[leg.gateway] if left is None else left
             if room <= 0:
                 continue
-            wish = Wish(room, line.free, self.limits.sender_of(leg.gateway), ahead)
+            wish = Wish(room, line.free, self.limits.sender_of(leg.gateway), self._ahead)
             granted = self._traffic.let_in(session, leg.gateway, wish, self._now())
             if granted.room:
                 found.append((leg, granted))
@@ -253,15 +252,20 @@ class SliceRun:
         """Wait for the gateways that could take what is left: with all that need them, where there are no others."""
         self._look_at_routes(session, campaign)
         names, now = self._takers(), self._now()
-        reason = self._traffic.why(names, now) or "more to send"
-        wait = self._traffic.wait_seconds(names, now)
-        everywhere = self._traffic.wait_seconds(self.senders.gateways, now)
+        wait = self._traffic.wait_seconds(names, self._ahead, now)
+        reason = self._traffic.why(names) if wait else "more to send"
+        everywhere = self._traffic.wait_seconds(self.senders.gateways, self._ahead, now)
         if everywhere:
             self.run.begin_lull(everywhere)
             return Snooze(0, reason)
         if not wait and not self.counted:
             wait = IDLE_SECONDS
         return Snooze(wait * random.uniform(1, 2), reason)  # noqa: S311 - so that not all wake at once, no secret
+
+    @property
+    def _ahead(self) -> float:
+        """How far the clock may be run ahead of: single texts go before bulk."""
+        return pace.URGENT_AHEAD_SECONDS if self._campaign.kind == Kind.SINGLE else pace.BULK_AHEAD_SECONDS
 
     def _takers(self) -> set[str]:
         """Name the gateways that may take some of these rows."""

@@ -27,7 +27,7 @@ LOOK_SECONDS = 1.0
 SHUT_SECONDS = 3.0
 """So often is looked whether a gateway that was shut is open again."""
 SOON_SECONDS = 0.25
-MEASURED_SECONDS = 10.0
+MEASURED_SECONDS = 3.0
 MANY_THROTTLED = 6
 THROTTLED_SHARE = 0.25
 """Only where so many of the last answers ask for less does the rate fall: one alone only waits for its own time."""
@@ -80,8 +80,8 @@ class Traffic:
         self._lowered: Collection[str] = ()
         """Names of rates that throttling has lowered."""
         self._looked = float("-inf")
-        self._dry: dict[str, float] = {}
-        """Until when, by our own clock, a gateway's tokens are used up."""
+        self._dry: dict[tuple[str, float], float] = {}
+        """Until when, by our own clock, a gateway's tokens are used up for those who may be so far ahead."""
         self._recent: dict[str, deque[Batch]] = defaultdict(deque)
         self._lock = Lock()
 
@@ -117,7 +117,7 @@ class Traffic:
 
     def let_in(self, session: Session, gateway: str, wish: Wish, now: datetime) -> Pass:
         """Say how much may be started through a gateway; what is limited is locked until the transaction ends."""
-        if steady() < self._dry.get(gateway, 0.0):
+        if steady() < self._dry.get((gateway, wish.ahead_seconds), 0.0):
             return Pass()
         found = Pass(wish.room)
         if self.standing(gateway).opened_at:
@@ -131,7 +131,7 @@ class Traffic:
         free = min(bucket.free(wish.ahead_seconds) for bucket in buckets)
         if not free:
             wait = max(bucket.wait_seconds(wish.ahead_seconds) for bucket in buckets)
-            self._dry[gateway] = steady() + wait
+            self._dry[gateway, wish.ahead_seconds] = steady() + wait
         soon = ceil(min(bucket.per_second for bucket in buckets) * SOON_SECONDS)
         room = min(found.room, wish.free + soon) if free else 0
         return replace(found, room=room, segments=free, buckets=buckets)
@@ -142,23 +142,21 @@ class Traffic:
         if granted.is_probe and not began:
             breaker.give_back_probe(session, gateway, now)
 
-    def wait_seconds(self, gateways: Collection[str], now: datetime) -> float:
+    def wait_seconds(self, gateways: Collection[str], ahead_seconds: float, now: datetime) -> float:
         """How long until one of these gateways may be worth another try; 0: at once."""
-        return min((self._wait(name, now) for name in gateways), default=SHUT_SECONDS)
+        return min((self._wait(name, ahead_seconds, now) for name in gateways), default=SHUT_SECONDS)
 
-    def why(self, gateways: Collection[str], now: datetime) -> str | None:
-        """Say why nothing goes through any of these gateways now; None when something might."""
-        if not self.wait_seconds(gateways, now):
-            return None
+    def why(self, gateways: Collection[str]) -> str:
+        """Say why nothing goes through any of these gateways now."""
         told = [words for name in gateways if (words := self.standing(name).words)]
-        return told[0] if told else "the rate of the gateway is used up for the moment"
+        return told[0] if told else "the gateway's rate is used up for the moment"
 
-    def _wait(self, name: str, now: datetime) -> float:
+    def _wait(self, name: str, ahead_seconds: float, now: datetime) -> float:
         standing = self.standing(name)
         if not standing.is_usable(now):
             probe_at = standing.probe_at if standing.paused_at is None else None
             return min(SHUT_SECONDS, max(0.05, (probe_at - now).total_seconds())) if probe_at else SHUT_SECONDS
-        return max(0.0, self._dry.get(name, 0.0) - steady())
+        return max(0.0, self._dry.get((name, ahead_seconds), 0.0) - steady())
 
     def _rates(self, gateway: str, sender: str) -> dict[str, float | None]:
         """Name the rates that hold for a gateway and a sender, each with what the settings say."""
