@@ -18,6 +18,18 @@ from smsqueue.domain.rules import rules_for
 from smsqueue.models import Campaign, Status, User
 from smsqueue.observe.redaction import escape
 
+COLUMNS = {
+    "Gateway": "name",
+    "Attempts": "attempts",
+    "Accepted": "accepted",
+    "Referenced": "referenced",
+    "Reported": "reported",
+    "Neither": "unproved",
+    "Segments": "segments",
+    "Its parts": "parts",
+    "Variance": "variance",
+}
+
 
 @click.command("sheet")
 @click.argument("uuid", metavar="ID", type=click.UUID)
@@ -119,23 +131,8 @@ def _show(campaign: Campaign, found: Sheet) -> None:
     click.echo(f"{found.credits_sum}.")
     if found.gateways:
         click.echo()
-    heads = (
-        "Gateway",
-        "Attempts",
-        "Accepted",
-        "Referenced",
-        "Reported",
-        "Neither",
-        "Segments",
-        "Its parts",
-        "Variance",
-    )
-    rows = [
-        (line.name, line.attempts, line.accepted, line.referenced, line.reported, line.unproved, line.segments)
-        + (line.parts, line.variance)
-        for line in found.gateways
-    ]
-    show_table(heads, rows, empty="No gateway was asked yet.")
+    rows = [[getattr(line, name) for name in COLUMNS.values()] for line in found.gateways]
+    show_table(list(COLUMNS), rows, empty="No gateway was asked yet.")
     for problem in found.problems:
         click.echo(escape(problem), err=True)
     if found.more_problems:
