@@ -81,6 +81,7 @@ def launch(session: Session, team_id: int, uuid: UUID, token: str, terms: Terms)
     campaign = find(session, team_id, uuid)
     if not campaign.token or not compare_digest(campaign.token, token):
         raise WrongToken
+    limits.take_turn(session, team_id)
     mine = sa.update(campaigns).where(
         campaigns.c.id == campaign.id, campaigns.c.status == Status.DRAFT, campaigns.c.token == token
     )

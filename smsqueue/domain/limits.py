@@ -52,11 +52,17 @@ class TooLate(Refused):
     """The time that was chosen is over."""
 
 
-def check(session: Session, team: Team, campaign: Campaign, now: datetime) -> None:
-    """Refuse a campaign that is about to be launched, with a Refused; its row must say `confirmed_at` already.
+def take_turn(session: Session, team_id: int) -> None:
+    """Let the launches of a team with a cap go one after the other: the first thing that a launch does.
 
-    A team with a cap stays locked until the end of the transaction, so that two launches never share what is left.
+    Not later: on MariaDB a changed campaign holds its team's row together with others, which could not be locked then.
     """
+    if session.scalar(sa.select(Team.daily_cap).where(Team.id == team_id)):
+        session.execute(sa.select(Team.id).where(Team.id == team_id).with_for_update(key_share=True))
+
+
+def check(session: Session, team: Team, campaign: Campaign, now: datetime) -> None:
+    """Refuse a campaign that is about to be launched, with a Refused; `take_turn` has been called."""
     session.refresh(team)
     _check_countries(team, campaign)
     _check_hours(campaign, now)
