@@ -16,7 +16,7 @@ from smsqueue.core import clock, phones, segments
 from smsqueue.core.errors import SmsQueueError
 from smsqueue.domain.told import reports_of
 from smsqueue.gateways import trials
-from smsqueue.gateways.base import Adapter, Deferred, Fetches, LooksUp, Outcome, Outgoing, Rejected, Sent
+from smsqueue.gateways.base import Adapter, Deferred, Fetches, LooksUp, NotFound, Outcome, Outgoing, Rejected, Sent
 from smsqueue.gateways.callbacks import Address
 from smsqueue.gateways.http import HttpCaller, Request
 from smsqueue.models import DeliveryReport
@@ -110,8 +110,10 @@ class GatewayDrill:
         traits = self.adapter.traits
         if isinstance(self.adapter, LooksUp) and traits.look_up != "none":
             found = self.adapter.look_up(self.outgoing, since)
-            kind = type(found).__name__.lower()
-            self._tell(trials.of_look_up(found, outcome, self.name), f"Looked up by {traits.look_up}: {kind}.")
+            is_early = isinstance(found, NotFound) and traits.not_found_after_seconds > 0
+            wrong = None if is_early else trials.of_look_up(found, outcome, self.name)
+            known = "not shown yet" if is_early else type(found).__name__.lower()
+            self._tell(wrong, f"Looked up by {traits.look_up}: {known}.")
         if isinstance(self.adapter, Fetches) and traits.fetch != "none" and isinstance(outcome, Sent):
             state = self.adapter.fetch(outcome.reference)
             self._tell(trials.of_fetch(state), f"Asked by {traits.fetch}: {getattr(state, 'state', '')}.")

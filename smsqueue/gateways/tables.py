@@ -1,6 +1,7 @@
 """A gateway's codes and what each means: one table per gateway, and what is done with a code that is in none."""
 
 import logging
+import re
 import threading
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from smsqueue.gateways.http import tidy
 logger = logging.getLogger(__name__)
 
 Class = Literal["refused", "account", "throttled", "not sent", "unknown"]
+QUOTED = re.compile(r"""["'`“‘«].+["'`”’»]""")
+"""What a gateway repeats of our request, the text among it, stands in quotes."""
 SAME_REFUSALS = 20
 """So many equal refusals by a code that nobody knows, with no acceptance between, speak of the account."""
 
@@ -81,7 +84,7 @@ class Table:
 
     def _unlisted(self, code: str, words: str, otherwise: Outcome) -> Outcome:
         if code:
-            self._tell_once(logging.WARNING, "%s answered with a code that is in no table: %s %s", code, words)
+            self._tell_once(logging.WARNING, "%s answered with a code that is in no table: %s %s", code, masked(words))
         if not isinstance(otherwise, Rejected):
             return otherwise
         shown = tidy(code, 40) or otherwise.code
@@ -103,6 +106,11 @@ class Table:
             self._told.add(code)
         if is_new:
             logger.log(level, words, self._gateway, tidy(code, 40), more)
+
+
+def masked(words: str) -> str:
+    """Hide what a gateway's words may repeat of a text."""
+    return QUOTED.sub("•••", words)
 
 
 def _outcome(meaning: Meaning, code: str, wait: float) -> Outcome:

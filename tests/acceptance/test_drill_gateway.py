@@ -2,13 +2,21 @@
 
 import json
 import socket
+import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
+from urllib.parse import parse_qsl
 
 import pytest
+import requests
 
+from smsqueue.gateways.twilio.callbacks import signature
+from tests.contract.kinds import SID, TWILIO
 from tests.outside import Outside
 from tests.processes import Process
 
@@ -69,6 +77,62 @@ class Stage:
         self.outside.settings(callback_url=url, callback_secret=secret, **more)
 
 
+class Twilio(BaseHTTPRequestHandler):
+    """A small Twilio: takes a text, answers, and calls back with its signature."""
+
+    token = ""
+    fields: ClassVar[dict[str, str]] = {}
+    told: ClassVar[list[int]] = []
+
+    def do_POST(self) -> None:
+        """Take a text, and report at once."""
+        form = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        self.fields.clear()
+        self.fields.update(parse_qsl(form))
+        self.answer(201, self.message("queued"))
+        url = self.fields["StatusCallback"].partition("#")[0]
+        for state in ("sent", "delivered"):
+            report = [("MessageSid", SID), ("MessageStatus", state), ("To", self.fields["To"])]
+            signed = {"X-Twilio-Signature": signature(url, report, self.token)}
+            self.told.append(requests.post(url, data=report, headers=signed, timeout=10).status_code)
+
+    def do_GET(self) -> None:
+        """Show the message, alone or in the list."""
+        message = self.message("delivered")
+        self.answer(200, message if SID in self.path else {"messages": [message]})
+
+    def message(self, status: str) -> dict[str, object]:
+        """Write the message as it is now."""
+        shown = {"sid": SID, "status": status, "body": self.fields["Body"], "from": self.fields["From"]}
+        return {**shown, "direction": "outbound-api", "date_created": formatdate(usegmt=True), "num_segments": "1"}
+
+    def answer(self, status: int, values: object) -> None:
+        """Answer in JSON."""
+        body = json.dumps(values).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def twilio(token: str = TWILIO["TWILIO_AUTH_TOKEN"]) -> Iterator[str]:
+    """Run it; its address."""
+    kind = type("Signing", (Twilio,), {"token": token, "told": []})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), kind)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
 @pytest.fixture(scope="module")
 def stage(databases, tmp_path_factory) -> Iterator[Stage]:
     folder = tmp_path_factory.mktemp("drill")
@@ -85,6 +149,7 @@ def stage(databases, tmp_path_factory) -> Iterator[Stage]:
             "SMS_CALLBACK_BASE_URL": url,
             "SMS_CALLBACK_SECRET": SECRET,
             **declared(folder, outside),
+            **{name: value for name, value in TWILIO.items() if name.startswith("TWILIO_")},
         }
         bind = ("--bind", f"127.0.0.1:{port}", "--threads", "4", "--no-control-socket")
         web = opened.enter_context(Process("-m", "gunicorn", "wsgi:app", *bind, **environment))
@@ -191,9 +256,35 @@ def test_another_program_at_the_address_is_told(stage):
 
 
 def test_missing_settings_are_told_before_anything_is_sent(stage):
-    code, said, _ = stage.drill("twilio", "--yes", ends="07")
+    code, said, _ = stage.drill("kannel", "--yes", ends="07")
     assert code == 1
-    assert "TWILIO_ACCOUNT_SID (not set) is needed by --gateway=twilio" in said
+    assert "KANNEL_URL (not set) is needed by --gateway=kannel" in said
+
+
+def test_twilio_is_proved_with_its_own_signature(stage):
+    with twilio() as url:
+        code, said, result = stage.drill("twilio", "--yes", "--wait", "20", ends="20", TWILIO_BASE_URL=url)
+    assert code == 0, said
+    assert "It reports delivered, signed as it should be." in said
+    assert "Looked up by number, time and text (weak): sent." in said
+    assert "Asked by the gateway's reference: delivered." in said
+    assert (result["outcome"], result["reported"]) == ("sent", "delivered")
+
+
+def test_auth_token_of_another_account_is_told(stage):
+    with twilio(token="another account's") as url:
+        code, said, _ = stage.drill("twilio", "--yes", "--wait", "2", ends="21", TWILIO_BASE_URL=url)
+    assert code == 1
+    assert "its signature is wrong: is TWILIO_AUTH_TOKEN the account's" in said
+
+
+def test_address_that_is_not_the_one_of_the_web_process_is_told(stage):
+    elsewhere = stage.url.replace("127.0.0.1", "localhost")
+    with twilio() as url:
+        environ = {"TWILIO_BASE_URL": url, "SMS_CALLBACK_BASE_URL": elsewhere}
+        code, said, _ = stage.drill("twilio", "--yes", "--wait", "2", ends="22", **environ)
+    assert code == 1
+    assert "and SMS_CALLBACK_BASE_URL exactly what Twilio calls?" in said
 
 
 def test_number_is_needed(stage):
