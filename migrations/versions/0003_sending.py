@@ -77,6 +77,7 @@ def added_to_campaigns() -> dict[str, list[sa.Column[object]]]:
             must("looked_up", sa.SmallInteger(), server_default=ZERO),
             may("looked_up_at", moment),
             must("not_found", sa.SmallInteger(), server_default=ZERO),
+            must("is_repeated", sa.Boolean(), server_default=sa.false()),
         ],
     }
 

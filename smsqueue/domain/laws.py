@@ -153,8 +153,12 @@ def _settled_amounts(session: Session, only: Only) -> Iterator[str]:
 
 
 def _journal(session: Session, only: Only) -> Iterator[str]:
-    """Each recipient has as many attempts in the journal as it was tried, and nobody was accepted and billed twice."""
-    billed = total(sa.case((is_billed, 1), else_=0))
+    """Each recipient has as many attempts in the journal as it was tried, and nobody was accepted and billed twice.
+
+    But for those whom somebody sent to again knowing that it may be the second time.
+    """
+    once = sa.and_(is_billed, attempts.c.is_repeated.is_(False))
+    billed = total(sa.case((once, 1), else_=0))
     written = sa.func.count(attempts.c.id)
     joined = recipients.outerjoin(attempts, attempts.c.recipient_id == recipients.c.id)
     statement = sa.select(recipients.c.id, recipients.c.attempts, written, billed).select_from(joined)

@@ -78,7 +78,10 @@ def send_again(session: Session, campaign: Campaign, locked: Sequence[Any], term
     """
     if not locked:
         return 0
-    _requeue(session, campaign, [row.id for row in locked])
+    ids = [row.id for row in locked]
+    _requeue(session, campaign, ids)
+    open_ones = (attempts.c.recipient_id.in_(ids), attempts.c.outcome == "unknown")
+    session.execute(sa.update(attempts).where(*open_ones).values(is_repeated=True))
     validity = terms.validity_seconds if extends else None
     rows = [row.row for row in locked]
     reopening.reopen(session, campaign, rows, slice_rows=terms.slice_rows, validity_seconds=validity)
