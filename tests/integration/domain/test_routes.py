@@ -31,7 +31,7 @@ def staffed(make_crew, made, by_default, **by_country):
 def who_sent(office, campaign):
     """Read by which gateways each number was tried, in that order."""
     numbers = {recipient.id: recipient.number for recipient in office.recipients(campaign)}
-    tried = {number: [] for number in numbers.values()}
+    tried: dict[str, list[str]] = {number: [] for number in numbers.values()}
     for attempt in office.attempts(campaign):
         tried[numbers[attempt.recipient_id]].append(attempt.gateway)
     return tried
