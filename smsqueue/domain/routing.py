@@ -29,12 +29,15 @@ class Routes:
 
     by_default: tuple[str, ...]
     by_country: Mapping[str, tuple[str, ...]]
+    ready: Collection[str] | None = None
+    """Gateways that are set up; None: whatever a team names. A team that names none of them is treated as if it had no
+    list: its gateway was taken away after it was chosen."""
 
     @classmethod
-    def of(cls, settings: RouteSettings) -> "Routes":
+    def of(cls, settings: RouteSettings, ready: Collection[str] | None = None) -> "Routes":
         """Take them from the settings."""
         own = {country: names for country, names in settings.routes if country != EVERYWHERE_ELSE}
-        return cls(settings.gateways_by_default, own)
+        return cls(settings.gateways_by_default, own, ready)
 
     @property
     def asks_for_countries(self) -> bool:
@@ -43,11 +46,11 @@ class Routes:
 
     def is_single(self, team_gateways: str = "") -> bool:
         """Say whether there is nothing to choose: one gateway for every text of a team."""
-        return not self.by_country and len(_wished(team_gateways) or self.by_default) == 1
+        return not self.by_country and len(self._wished(team_gateways) or self.by_default) == 1
 
     def order(self, country: str, team_gateways: str = "") -> tuple[str, ...]:
         """List the gateways that may take a text to a country, the preferred one first."""
-        wished = _wished(team_gateways)
+        wished = self._wished(team_gateways)
         own = self.by_country.get(country)
         if own is None:
             return wished or self.by_default
@@ -68,6 +71,10 @@ class Routes:
             return [Leg(gateway) for gateway in found]
         return [Leg(gateway, frozenset(mine)) for gateway, mine in found.items()]
 
+    def _wished(self, team_gateways: str) -> tuple[str, ...]:
+        named = (name for name in team_gateways.split(",") if name)
+        return tuple(name for name in named if self.ready is None or name in self.ready)
+
     def _chosen(self, country: str, team_gateways: str, is_usable: Callable[[str], bool]) -> str | None:
         return next((name for name in self.order(country, team_gateways) if is_usable(name)), None)
 
@@ -82,8 +89,3 @@ def read_wish(typed: str, ready: Collection[str]) -> str:
         if name not in ready:
             raise NoSuchGateway(f"{name} is not set up here: docs/gateways.md says which settings it needs")
     return ",".join(names)
-
-
-def _wished(team_gateways: str) -> tuple[str, ...]:
-    """What was stored; a name that means nothing any more is never usable."""
-    return tuple(name for name in team_gateways.split(",") if name)

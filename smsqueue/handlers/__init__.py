@@ -48,7 +48,7 @@ class Services:
         return Senders(
             gateways,
             chosen.concurrency,
-            Routes.of(chosen),
+            Routes.of(chosen, tuple(gateways)),
             most=chosen.concurrency_max,
             limits={name: adapter.traits.max_per_second for name, adapter in gateways.items()},
             sender_limit=chosen.sender_max_per_second,

@@ -87,6 +87,13 @@ def test_a_countrys_own_route_says_who_can_reach_it_and_the_teams_gateways_go_fi
     assert found.order("FR", "kannel") == ("log", "simulated")
 
 
+def test_a_team_whose_gateways_were_taken_away_is_served_as_others_are(tmp_path):
+    settings = Settings.from_env({"SMS_INSTANCE": str(tmp_path), "SMS_GATEWAY_FALLBACK": "log"})
+    found = Routes.of(settings, settings.gateways_ready)
+    assert found.order("US", "kannel") == ("simulated", "log")
+    assert found.order("US", "kannel,log") == ("log",)
+
+
 def test_a_name_that_means_nothing_any_more_is_passed_over(routes):
     assert routes().legs((), "pigeon,log", lambda name: name in ALL) == [Leg("log")]
 
