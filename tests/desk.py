@@ -20,12 +20,13 @@ class Desk:
 
     def __init__(self, office: Office, count: int = 1, *, gateway: str = "scripted", **draft: Any) -> None:
         self.office, self.store = office, office.store
+        self.called: list[Intent] = []
         self.sender = Sender(worker_id=1, token="t" * 32, gateway=gateway, sender="us")
         self.campaign = office.launch(office.draft(count, **draft))
         self.store.write(lambda session: stopping.start(session, session.get_one(Campaign, self.campaign.id), now()))
 
     def call(self, room: int = 10) -> list[Intent]:
-        """Begin calls."""
+        """Begin calls; all that were begun are in `called`."""
 
         def begin(session: Session) -> list[Intent]:
             changes = Changes()
@@ -34,7 +35,9 @@ class Desk:
             changes.write(session, mine.id)
             return found
 
-        return self.store.write(begin)
+        found = self.store.write(begin)
+        self.called += found
+        return found
 
     def answer(self, intent: Intent, outcome: Outcome) -> None:
         """Write down what the gateway answered."""

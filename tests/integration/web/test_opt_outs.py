@@ -9,7 +9,7 @@ from smsqueue.gateways.base import Inbound
 from smsqueue.models import InboundText, OptOut, Team
 from tests.desk import Desk
 from tests.domain_fixtures import Office
-from tests.web import main_of, page_of
+from tests.web import main_of, page_of, value_of
 
 
 @pytest.fixture
@@ -87,8 +87,8 @@ def test_the_list_is_paged_and_searched(member, office):
     first = member.get("/opt-outs")
     assert len(page_of(first).select("tbody tr")) == 50
     assert "The list: 120" in main_of(first)
-    second = page_of(first).select_one("a[rel=next]")
-    assert len(page_of(member.get(second["href"])).select("tbody tr")) == 50
+    second = value_of(first, "a[rel=next]", "href")
+    assert len(page_of(member.get(second)).select("tbody tr")) == 50
     assert len(page_of(member.get("/opt-outs?search=555-0077")).select("tbody tr")) == 1
     assert "No number on the list" in main_of(member.get("/opt-outs?search=999999"))
 
@@ -108,7 +108,7 @@ def test_texts_are_shown_with_what_they_ask_for(member, office, texted):
 
 def test_texts_are_marked_as_read_as_far_as_they_were_seen(member, office, texted):
     hear(office, texted, "one")
-    newest = page_of(member.get("/inbox")).select_one("input[name=up_to]")["value"]
+    newest = value_of(member.get("/inbox"), "input[name=up_to]", "value")
     hear(office, texted, "two")
     member.post("/inbox/read", {"up_to": newest})
     assert "1 new" in main_of(member.get("/inbox"))

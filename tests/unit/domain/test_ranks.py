@@ -19,7 +19,7 @@ HISTORIES = [("sent",), ("sent", "delivered"), *(("sent", end) for end in ENDING
 """What gateways really tell of one text, in the order in which it happens."""
 
 
-def told(outcome: str, reports: list[str]) -> tuple[str, str | None]:
+def told(outcome: str, reports: list[Ending]) -> tuple[str, str | None]:
     """Tell an attempt these reports, one after the other."""
     reported = None
     for each in reports:
