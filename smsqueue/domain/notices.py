@@ -61,6 +61,7 @@ def _of(user_id: int) -> tuple[sa.ColumnElement[bool], ...]:
 
 
 def _numbers(campaign: Campaign) -> dict[str, Any]:
+    """Sum up a campaign as it is at its end: total = accepted (undelivered too) + failed + opted_out + unknown."""
     return {
         "campaign": str(campaign.uuid),
         "name": campaign.name,
@@ -68,7 +69,9 @@ def _numbers(campaign: Campaign) -> dict[str, Any]:
         "error": campaign.error,
         "total": campaign.total,
         "accepted": campaign.accepted,
-        "failed": campaign.failed + campaign.expired + campaign.cancelled + campaign.suppressed,
+        "undelivered": campaign.undelivered,
+        "failed": campaign.failed + campaign.expired + campaign.cancelled,
+        "opted_out": campaign.suppressed,
         "unknown": campaign.unknown,
         "success_rate": round(100 * campaign.accepted / campaign.total, 1) if campaign.total else 0.0,
         "charged": campaign.charged,

@@ -1,16 +1,18 @@
-"""Campaigns on their way and afterwards: the list, a campaign's page, its poll, Cancel."""
+"""Campaigns on their way and afterwards: the list, a campaign's page, its poll, pausing, resuming, cancelling."""
 
 import hashlib
 import json
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 from flask import Blueprint, Response, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
+from sqlalchemy.orm import Session
 
 from smsqueue.core.clock import now
-from smsqueue.domain import campaigns, progress
+from smsqueue.domain import again, campaigns, first_ten, pausing, progress, standing
 from smsqueue.extensions import db, write
 from smsqueue.models import Campaign, State, Status, User
 from smsqueue.web import access, presenting, waiting
@@ -19,6 +21,9 @@ bp = Blueprint("campaigns", __name__, url_prefix="/sms/campaigns")
 bp.record(presenting.install)
 PAGE = 50
 POLL_MS = 3000
+PATIENT_POLL_MS = 10_000
+"""How often a page asks about a campaign that only waits for its time, or for a person."""
+PATIENT = (Status.SCHEDULED, Status.PAUSED)
 RUNNING = (Status.PENDING, Status.PROCESSING)
 
 
@@ -48,6 +53,7 @@ def show(uuid: UUID) -> ResponseReturnValue:
         attempts=campaigns.attempts(db.session(), [recipient.id for recipient in shown]),
         next_after=shown[-1].row if len(found) > PAGE else None,
         after=after,
+        again=again.offer(db.session(), campaign),
         **_live(campaign),
     )
 
@@ -70,10 +76,42 @@ def status(uuid: UUID) -> ResponseReturnValue:
 def cancel(uuid: UUID) -> ResponseReturnValue:
     """Stop a campaign: what has not left is not sent and is credited back."""
     team_id, email = access.current_team_id(), access.user().email
+    said = "The campaign is cancelled. What had not left is credited back."
+    return _done(uuid, lambda session: campaigns.cancel(session, team_id, uuid, by=email), said)
+
+
+@bp.post("/<uuid:uuid>/pause")
+@access.member
+def pause(uuid: UUID) -> ResponseReturnValue:
+    """Let nothing more of a campaign be sent until somebody resumes it."""
+    team_id, email = access.current_team_id(), access.user().email
+    said = "The campaign is paused. What is with the gateway at this moment is still recorded."
+    return _done(uuid, lambda session: pausing.pause(session, team_id, uuid, by=email), said)
+
+
+@bp.post("/<uuid:uuid>/resume")
+@access.member
+def resume(uuid: UUID) -> ResponseReturnValue:
+    """Let a paused campaign go on where it stopped."""
+    team_id, email = access.current_team_id(), access.user().email
+    said = "The campaign goes on where it stopped."
+    return _done(uuid, lambda session: pausing.resume(session, team_id, uuid, by=email), said)
+
+
+@bp.post("/<uuid:uuid>/send-rest")
+@access.member
+def send_rest(uuid: UUID) -> ResponseReturnValue:
+    """Send what waits for the first ten, whatever they have told."""
+    team_id = access.current_team_id()
+    said = "The rest is sent, too."
+    return _done(uuid, lambda session: campaigns.send_rest(session, team_id, uuid), said)
+
+
+def _done(uuid: UUID, use_case: Callable[[Session], object], said: str) -> ResponseReturnValue:
     try:
-        write(lambda session: campaigns.cancel(session, team_id, uuid, by=email))
-        flash("The campaign is cancelled. What had not left is credited back.", "success")
-    except campaigns.NotRunning as error:
+        write(use_case)
+        flash(said, "success")
+    except (campaigns.NotRunning, campaigns.NotWaiting, pausing.NotPausable, pausing.NotPaused) as error:
         flash(str(error), "info")
     return redirect(url_for("campaigns.show", uuid=uuid), 303)
 
@@ -99,10 +137,12 @@ def _live(campaign: Campaign) -> dict[str, Any]:
     pace = progress.pace(campaign, now())
     return {
         "campaign": campaign,
+        "waits": standing.sentence(campaign, now()),
+        "has_rest_waiting": first_ten.is_waiting(campaign) and campaign.status in RUNNING,
         "summary": progress.summary(campaign),
         "pace": pace,
         "over": is_over(campaign),
-        "why": waiting.why(db.session(), "sms") if campaign.status in RUNNING else None,
+        "why": waiting.why_campaign(db.session(), campaign),
         "state": _chosen_state(),
         "seen": request.args.get("seen", campaign.done, type=int),
     }
@@ -116,11 +156,13 @@ def _sending_facts(campaign: Campaign) -> dict[str, Any]:
         "rate": live["pace"].rate,
         "eta": live["pace"].eta_seconds,
         "stop": over,
-        "next_ms": 0 if over else POLL_MS,
+        "next_ms": 0 if over else PATIENT_POLL_MS if campaign.status in PATIENT else POLL_MS,
+        "waits": live["waits"],
+        "why": live["why"].said if live["why"] else None,
         "percent": presenting.percent(campaign),
         "state": campaign.status,
         "say": presenting.sentence(campaign),
-        "html": {name: render_template(f"campaigns/_{name}.html", **live) for name in ("live", "newer")},
+        "html": {name: render_template(f"campaigns/_{name}.html", **live) for name in ("live", "actions", "newer")},
     }
 
 

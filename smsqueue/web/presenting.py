@@ -7,6 +7,7 @@ from typing import Any
 from flask.blueprints import BlueprintSetupState
 
 from smsqueue.core import phones
+from smsqueue.domain import standing
 from smsqueue.models import Campaign, Kind, State, Status
 
 
@@ -24,6 +25,8 @@ class Word:
 
 STATUSES = {
     Status.DRAFT: Word("Draft", "pencil", "neutral", "Nothing is sent or charged until you confirm."),
+    Status.SCHEDULED: Word("Scheduled", "clock", "info", "Paid for, and starts by itself at its time."),
+    Status.PAUSED: Word("Paused", "pause", "warn", "Nothing is sent until somebody resumes it."),
     Status.PENDING: Word("Pending", "clock", "neutral", "Paid for and waiting for a worker."),
     Status.PROCESSING: Word("Processing", "play", "info", "Messages are being sent."),
     Status.COMPLETED: Word("Completed", "check", "good", "Every message has an outcome."),
@@ -113,6 +116,11 @@ def campaign_title(campaign: Campaign) -> str:
     return f"Single {campaign.name}" if campaign.kind == Kind.SINGLE else campaign.name
 
 
+def starts(campaign: Campaign) -> str:
+    """Say when a scheduled campaign starts, in the zone that was chosen."""
+    return standing.moment(campaign.scheduled_for, campaign.time_zone) if campaign.scheduled_for else "soon"
+
+
 FILTERS: dict[str, Callable[..., Any]] = {
     "campaign_title": campaign_title,
     "counts_shown": counts_shown,
@@ -125,6 +133,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "percent": percent,
     "plural": plural,
     "sentence": sentence,
+    "starts": starts,
     "state_word": state_word,
     "status_word": status_word,
     "trimmed": lambda decimal: decimal.rstrip("0").rstrip("."),

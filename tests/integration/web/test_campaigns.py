@@ -1,6 +1,6 @@
 """A campaign after confirm: its page, the poll that keeps it fresh, its recipients, Cancel, and the list."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
@@ -47,6 +47,13 @@ def finish(store, campaign):
     """End the campaign: two sent, one unknown."""
     values = {"status": Status.COMPLETED, "queued": 0, "sent": 2, "unknown": 1, "finished_at": now()}
     set_values(store, campaign, **values)
+
+
+def button_of(answer, ending):
+    """Return the words of the button that sends the form to this address; None when there is none."""
+    form = part(answer, f"form[action$='{ending}']")
+    buttons = page_of(answer).select(f"button[form='{form['id']}']")
+    return buttons[0].get_text() if buttons else None
 
 
 def numbers_in(answer):
@@ -192,7 +199,7 @@ def test_new_results_are_announced_and_the_table_stays(member, launched, store):
 
 
 def test_cancel_credits_back_what_had_not_left(member, user, launched, store):
-    assert part(member.get(page(launched)), "details.ask form button").get_text() == "Stop sending"
+    assert button_of(member.get(page(launched)), "/cancel") == "Stop sending"
     answer = member.post(page(launched, "/cancel"))
     assert (answer.status_code, answer.location) == (303, page(launched))
     words = main_of(member.get(page(launched)))
@@ -216,12 +223,69 @@ def test_cancelled_campaign_is_asked_about_until_its_last_call_is_back(member, l
     assert part(member.get(page(launched)), "[data-poll]")
 
 
+def test_a_campaign_is_paused_and_resumed_from_its_page(member, user, launched, store):
+    assert button_of(member.get(page(launched)), "/pause") == "Pause sending"
+    answer = member.post(page(launched, "/pause"))
+    assert (answer.status_code, answer.location) == (303, page(launched))
+    paused = member.get(page(launched))
+    assert "Paused since" in main_of(paused)
+    assert "nothing is sent until somebody resumes it" in main_of(paused)
+    assert [button_of(paused, f"/{name}") for name in ("pause", "resume", "cancel")] == [
+        None,
+        "Resume sending",
+        "Stop sending",
+    ]
+    status = member.get(page(launched, "/status")).json
+    assert (status["stop"], status["next_ms"], status["state"]) == (False, 10_000, "paused")
+    assert status["waits"].startswith("Paused since")
+    member.post(page(launched, "/resume"))
+    assert "Pending" in main_of(member.get(page(launched)))
+    assert member.get(page(launched, "/status")).json["next_ms"] == 3000
+
+
+def test_pausing_and_resuming_what_is_not_says_so(member, launched, store):
+    assert "is not paused" in main_of(member.post(page(launched, "/resume"), follow_redirects=True))
+    assert "No part of this campaign waits" in main_of(member.post(page(launched, "/send-rest"), follow_redirects=True))
+    finish(store, launched)
+    assert "nothing to pause" in main_of(member.post(page(launched, "/pause"), follow_redirects=True))
+
+
+def test_a_scheduled_campaign_says_when_with_the_zone_spelled_out(member, launched, store):
+    at = datetime(2031, 7, 1, 12, tzinfo=UTC)
+    set_values(store, launched, status=Status.SCHEDULED, scheduled_for=at, time_zone="Europe/Paris")
+    said = "Tuesday, 1 Jul 2031, 14:00 in Europe/Paris (UTC+2)"
+    answer = member.get(page(launched))
+    assert f"It starts by itself on {said}." in main_of(answer)
+    assert button_of(answer, "/pause") == "Pause sending"
+    assert member.get(page(launched, "/status")).json["next_ms"] == 10_000
+    assert f"starts {said}" in main_of(member.get("/sms/campaigns"))
+
+
+def test_a_rest_that_waits_for_the_first_ten_can_be_sent_from_the_page(member, launched, store):
+    long_ago = now() - timedelta(seconds=240)
+    values = {"first_ten": True, "total": 4000, "status": Status.PROCESSING, "started_at": long_ago}
+    set_values(store, launched, **values)
+    answer = member.get(page(launched))
+    assert "After 4 min the gateway's answers to the first 10 are not enough to go on" in main_of(answer)
+    assert "The other 3,990 are sent without waiting" in main_of(answer)
+    assert button_of(answer, "/send-rest") == "Send the rest now"
+    member.post(page(launched, "/send-rest"))
+    assert button_of(member.get(page(launched)), "/send-rest") is None
+
+
+def test_the_polled_buttons_carry_no_token(member, launched):
+    buttons = member.get(page(launched, "/status")).json["html"]["actions"]
+    assert "Pause sending" in buttons
+    assert "csrf" not in buttons
+
+
 def test_another_teams_campaign_is_not_found(launched, make_visitor, factory):
     stranger = make_visitor()
     stranger.sign_in(factory.user(team=factory.team(balance=5)).email)
     assert stranger.get(page(launched)).status_code == 404
     assert stranger.get(page(launched, "/status")).status_code == 404
-    assert stranger.post(page(launched, "/cancel")).status_code == 404
+    for name in ("cancel", "pause", "resume", "send-rest"):
+        assert stranger.post(page(launched, f"/{name}")).status_code == 404
     assert "Spring sale" not in main_of(stranger.get("/sms/campaigns"))
 
 
