@@ -248,6 +248,11 @@ def environment(folder: Path, database_url: str, outside: Outside, **settings: o
     return environ | {name: str(value) for name, value in settings.items()}
 
 
+def open_calls(most: int) -> dict[str, object]:
+    """Let a worker have so many calls open, never more, and twice as many texts in its window."""
+    return {"SMS_CONCURRENCY": most, "SMS_CONCURRENCY_MAX": most, "SMS_WINDOW": 2 * most}
+
+
 @dataclass
 class Scene:
     """Everything that a drill needs."""

@@ -104,6 +104,14 @@ def judge(log: Path, engine: sa.Engine, campaigns: Sequence[int], kills: Sequenc
     return findings
 
 
+def taken_but_unknown(log: Path, engine: sa.Engine, campaign: int) -> int:
+    """Count the recipients of whom only the gateway knows that it took their text."""
+    taken = {line["to"] for line in log_lines(log)}
+    with engine.connect() as connection:
+        rows = connection.execute(RECIPIENTS, {"campaigns": [campaign]}).all()
+    return sum(row.state == "unknown" and row.number in taken for row in rows)
+
+
 def wrong_books(connection: sa.Connection, campaign_id: int) -> Iterator[str]:
     """Say what does not add up: recipients, the campaign's counters, the escrow, or a transaction of the ledger."""
     campaign = connection.execute(CAMPAIGN, {"id": campaign_id}).one()._mapping

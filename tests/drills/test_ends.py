@@ -8,13 +8,13 @@ import pytest
 import sqlalchemy as sa
 
 from smsqueue.domain import campaigns
-from tests.drills.crew import numbers, scene
+from tests.drills.crew import numbers, open_calls, scene
 from tests.drills.judging import judge, log_lines, moment
 from tests.drills.verdicts import check, tell
 from tests.outside import wait_until
 
 IS_FULL = os.environ.get("DRILL_SIZE") == "full"
-CAMPAIGNS = 100 if IS_FULL else 40
+CAMPAIGNS = 100 if IS_FULL else 25
 FINISHERS = 4
 NOTICES = sa.text("SELECT data FROM notifications WHERE type LIKE 'campaign.%'")
 HANDS = sa.text(
@@ -26,10 +26,9 @@ WINDOW = 2 * CONCURRENCY
 
 
 @pytest.mark.drill
-@pytest.mark.parametrize("kind", ["postgresql", "sqlite"])
+@pytest.mark.parametrize("kind", ["postgresql"])
 def test_campaigns_that_four_workers_finish_together_end_once(databases, tmp_path, kind):
-    settings: dict[str, object] = {"SMS_CONCURRENCY": 1, "SMS_WINDOW": 1}
-    with scene(tmp_path, databases.ready(kind), simulator={"latency_ms": 100}, **settings) as drill:
+    with scene(tmp_path, databases.ready(kind), simulator={"latency_ms": 100}, **open_calls(1)) as drill:
         drill.crew.wait_for(drill.crew.start(FINISHERS))
         known = [drill.office.campaign(four, slice_rows=1) for four in fours(CAMPAIGNS)]
         wait_until(lambda: all(drill.office.is_closed(campaign) for campaign in known), 300)
@@ -56,10 +55,9 @@ def fours(count: int) -> list[tuple[str, ...]]:
 
 
 @pytest.mark.drill
-@pytest.mark.parametrize("kind", ["postgresql", "sqlite"])
+@pytest.mark.parametrize("kind", ["postgresql"])
 def test_a_campaign_that_is_cancelled_sends_no_more_than_its_windows(databases, tmp_path, kind):
-    settings: dict[str, object] = {"SMS_CONCURRENCY": CONCURRENCY, "SMS_WINDOW": WINDOW}
-    with scene(tmp_path, databases.ready(kind), simulator={"latency_ms": 100}, **settings) as drill:
+    with scene(tmp_path, databases.ready(kind), simulator={"latency_ms": 100}, **open_calls(CONCURRENCY)) as drill:
         campaign = drill.office.campaign(numbers(3 * CANCELLED_AT), slice_rows=200)
         drill.crew.start(WORKERS)
         wait_until(lambda: drill.office.done(campaign) >= CANCELLED_AT, 120)

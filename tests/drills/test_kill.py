@@ -5,17 +5,21 @@
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
 
 from smsqueue.models import Campaign
 from tests.domain_fixtures import areas
-from tests.drills.crew import Numbers, Scene, scene
-from tests.drills.judging import Kill, judge
+from tests.drills.crew import Numbers, Scene, open_calls, scene
+from tests.drills.judging import Kill, judge, taken_but_unknown
 from tests.drills.verdicts import check, show_kill, tell
 from tests.drills.watching import Watch
+from tests.kannel import free_ports
 from tests.outside import rest, wait_until
+from tests.processes import Process
 
 IS_FULL = os.environ.get("DRILL_SIZE") == "full"
 WORKERS, KILL_EVERY_SECONDS = 4, 2.0
@@ -23,9 +27,12 @@ CONCURRENCY = 16 if IS_FULL else 4
 WINDOW = 2 * CONCURRENCY
 SLICE_ROWS = 500 if IS_FULL else 50
 TRIES = 50  # killed so often, a slice may lose its usual three without a single answer; giving up has its own tests
-LONGEST_SECONDS = 600.0
-TROUBLE: dict[str, object] = {"latency_ms": 400, "p_lost_reply": 0.2, "p_500": 0.05, "p_429": 0.05, "fates": "on"}
+LONGEST_SECONDS = 1500.0 if IS_FULL else 500.0
+TROUBLE: dict[str, object] = {"p_lost_reply": 0.2, "p_500": 0.05, "p_429": 0.05}
+SIMULATOR: dict[str, object] = {"latency_ms": 400, "fates": "on", "report_delay_ms": 500, **TROUBLE}
+REPORTS: dict[str, object] = {"p_report_lost": 0.1, "p_report_twice": 0.1, "p_report_swapped": 0.1}
 REFUSED_ONE_IN = 20
+SECRET = "of-no-use-anywhere-else-" * 2
 
 
 @dataclass(frozen=True)
@@ -35,15 +42,21 @@ class Form:
     name: str
     ability: str = ""
     """A setting of the simulator and of the adapter."""
-    unknown: int | None = None
-    """How many may be unknown in the end; None: as many as answers were lost and windows were killed."""
+    is_cleared_up: bool = True
+    """Nobody stays unknown; else as many may as answers were lost and windows were killed."""
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """What the workers and the simulator are told."""
+        return {self.ability: "yes"} if self.ability else {}
 
 
-HOLD = Form("hold")
-LOOK_UP = Form("look-up", "SIMULATED_LOOKUP", unknown=0)
-IDEMPOTENT = Form("idempotent", "SIMULATED_IDEMPOTENT", unknown=0)
-CASES = [(HOLD, "postgresql", 1000), (HOLD, "sqlite", 300), (LOOK_UP, "postgresql", 300)]
-CASES += [(IDEMPOTENT, "postgresql", 300)]
+HOLD = Form("hold", is_cleared_up=False)
+REPORTED = Form("reports", is_cleared_up=False)
+LOOK_UP = Form("look-up", "SIMULATED_LOOKUP")
+IDEMPOTENT = Form("idempotent", "SIMULATED_IDEMPOTENT")
+CASES = [(HOLD, "postgresql", 1000), (HOLD, "sqlite", 300), (REPORTED, "postgresql", 300)]
+CASES += [(LOOK_UP, "postgresql", 300), (IDEMPOTENT, "postgresql", 300)]
 
 
 @pytest.mark.drill
@@ -51,31 +64,29 @@ CASES += [(IDEMPOTENT, "postgresql", 300)]
 def test_nobody_gets_a_text_twice_though_a_worker_is_killed_every_two_seconds(
     databases, tmp_path, form, kind, recipients
 ):
-    able: dict[str, object] = {form.ability: "yes"} if form.ability else {}
-    simulator = TROUBLE | {name.removeprefix("SIMULATED_"): value for name, value in able.items()}
-    settings = able | {"SMS_CONCURRENCY": CONCURRENCY, "SMS_WINDOW": WINDOW, "SMS_TRIES": TRIES}
-    with scene(tmp_path, databases.ready(kind), simulator=simulator, **settings) as drill:
+    simulator = SIMULATOR | {name.removeprefix("SIMULATED_"): value for name, value in form.settings.items()}
+    settings = form.settings | open_calls(CONCURRENCY) | {"SMS_TRIES": TRIES, "SMS_CALLBACK_SECRET": SECRET}
+    with scene(tmp_path, databases.ready(kind), simulator=simulator, **settings) as drill, reports(drill, form):
         print(f"\nkill drill, {form.name}, on {kind}: seed {drill.seed} (DRILL_SEED={drill.seed} repeats it)")
         began = time.monotonic()
         campaign = drill.office.campaign(mixed(10_000 if IS_FULL else recipients), slice_rows=SLICE_ROWS)
         with Watch(drill.crew.engine, campaign.id) as watch:
             kills = kill_until_closed(drill, campaign)
             closed = time.monotonic() - began
-            if form.unknown is not None:
-                wait_until(lambda: is_cleared_up(drill, campaign), LONGEST_SECONDS)
+            clear_up(drill, form, campaign)
         seconds = time.monotonic() - began
         findings = judge(drill.outside.log, drill.crew.engine, [campaign.id], kills)
+        in_the_dark = findings.silent + len(kills) * WINDOW
+        figures = {"seconds": seconds, "cleared_up_seconds": seconds - closed, "idle_in_transaction": watch.idle}
+        figures |= {"polls": watch.polls, "untrue_polls": len(watch.untrue), **reported(drill, campaign)}
         audit = drill.crew.audit()
-    in_the_dark = findings.silent + len(kills) * WINDOW
-    bound = in_the_dark if form.unknown is None else form.unknown
-    figures = {"seconds": seconds, "cleared_up_seconds": seconds - closed, "idle_in_transaction": watch.idle}
-    figures |= {"polls": watch.polls, "untrue_polls": len(watch.untrue)}
     in_window = sum(kill.in_window > 0 for kill in kills)
+    bound = 0 if form.is_cleared_up else in_the_dark
     about = {"form": form.name, "database": kind, "seed": drill.seed, "recipients": campaign.total}
     tell("kill", findings, audit[0], bound=bound, kills=len(kills), kills_in_window=in_window, **about, **figures)
     check(findings, audit)
     # A look-up that comes after the end finds out who was surely not sent to: credited, for people to send again.
-    assert len(findings.not_sent) <= (0 if form is HOLD else in_the_dark)
+    assert len(findings.not_sent) <= (in_the_dark if form.is_cleared_up else 0)
     assert 0 < findings.refused <= campaign.total // REFUSED_ONE_IN
     assert findings.unknown <= bound
     assert (watch.untrue, watch.idle) == ([], 0)
@@ -110,7 +121,42 @@ def kill_until_closed(drill: Scene, campaign: Campaign) -> list[Kill]:
     return kills
 
 
+@contextmanager
+def reports(drill: Scene, form: Form) -> Iterator[None]:
+    """Let a web process take delivery reports, of which some are lost, doubled or swapped; only if the form says so."""
+    if form is not REPORTED:
+        yield
+        return
+    (port,) = free_ports(1)
+    bind = ("--bind", f"127.0.0.1:{port}", "--threads", "4", "--no-control-socket")
+    mine = ("DATABASE_", "SMS_", "SIMULATED_")
+    known = {name: value for name, value in drill.crew.environ.items() if name.startswith(mine)}
+    base = f"http://127.0.0.1:{port}"
+    with Process("-m", "gunicorn", "wsgi:app", *bind, **known, SMS_CALLBACK_BASE_URL=base) as web:
+        web.wait_for("Booting worker", 60)
+        url = f"{base}/callbacks/simulated/report"
+        drill.outside.settings(callback_url=url, callback_secret=SECRET, **REPORTS)
+        yield
+
+
+def clear_up(drill: Scene, form: Form, campaign: Campaign) -> None:
+    """Wait until nothing is unknown that can be found out; where a few dice decide, the gateway gets well for it."""
+    if not IS_FULL:
+        drill.outside.settings(**dict.fromkeys(TROUBLE, 0))
+    if form.is_cleared_up:
+        wait_until(lambda: is_cleared_up(drill, campaign), LONGEST_SECONDS)
+    if form is REPORTED:
+        few = campaign.total // 50  # of a text both reports may be lost
+        wait_until(lambda: reported(drill, campaign)["unknown_though_taken"] <= few, LONGEST_SECONDS)
+
+
 def is_cleared_up(drill: Scene, campaign: Campaign) -> bool:
     """Say whether nothing waits and nothing is unknown."""
     counts = drill.office.reload(campaign)
     return counts.finished_at is not None and counts.queued + counts.sending + counts.unknown == 0
+
+
+def reported(drill: Scene, campaign: Campaign) -> dict[str, int]:
+    """Count who was delivered to, and who is unknown although the gateway took the text."""
+    unknown = taken_but_unknown(drill.outside.log, drill.crew.engine, campaign.id)
+    return {"delivered": drill.office.reload(campaign).delivered, "unknown_though_taken": unknown}

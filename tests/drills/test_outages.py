@@ -8,13 +8,14 @@ import pytest
 import sqlalchemy as sa
 
 from smsqueue.models import Campaign
-from tests.drills.crew import Scene, numbers, scene
-from tests.drills.judging import Findings, Kill, judge
+from tests.drills.crew import Scene, numbers, open_calls, scene
+from tests.drills.judging import Findings, Kill, judge, log_lines
 from tests.drills.verdicts import check, tell
-from tests.drills.yard import bounce
+from tests.drills.yard import bounce, seconds_until
 from tests.outside import wait_until
 
 CONCURRENCY, WORKERS, RECIPIENTS = 4, 2, 400
+RESUMED_SECONDS = 10.0
 SIMULATOR: dict[str, object] = {"latency_ms": 300}
 DEFERRED = sa.text("SELECT count(*) FROM sms_attempts WHERE outcome = 'deferred'")
 WORKER_IDS = sa.text("SELECT id FROM workers")
@@ -24,7 +25,7 @@ Loss = Callable[[Scene], list[Kill]]
 @pytest.mark.drill
 @pytest.mark.parametrize("kind", ["postgresql", "sqlite"])
 def test_a_gateway_that_is_killed_leaves_only_its_open_calls_unknown(databases, tmp_path, kind):
-    with scene(tmp_path, databases.ready(kind), simulator=SIMULATOR, SMS_CONCURRENCY=CONCURRENCY) as drill:
+    with scene(tmp_path, databases.ready(kind), simulator=SIMULATOR, **open_calls(CONCURRENCY)) as drill:
         findings, audit = lose_and_finish(drill, [lose_gateway, lose_gateway])
     # A thread whose call was cut may begin one more while the gateway's process dies: also that one was open.
     bound = 2 * 2 * WORKERS * CONCURRENCY
@@ -37,11 +38,13 @@ def test_a_gateway_that_is_killed_leaves_only_its_open_calls_unknown(databases, 
 @pytest.mark.drill
 def test_a_database_that_restarts_is_outlived(databases, tmp_path):
     url = databases.ready("postgresql")
-    with scene(tmp_path, url, simulator=SIMULATOR, SMS_CONCURRENCY=CONCURRENCY) as drill:
-        losses = [partial(lose_database, mode="fast"), partial(lose_database, mode="immediate")]
+    resumed: list[float] = []
+    with scene(tmp_path, url, simulator=SIMULATOR, **open_calls(CONCURRENCY)) as drill:
+        losses = [partial(lose_database, resumed=resumed, mode=mode) for mode in ("fast", "immediate")]
         findings, audit = lose_and_finish(drill, losses)
-    tell("database restarted", findings, audit[0], database="postgresql")
+    tell("database restarted", findings, audit[0], database="postgresql", resumed_seconds=max(resumed))
     check(findings, audit)
+    assert max(resumed) <= RESUMED_SECONDS
     # What the gateway answered meanwhile was kept and written down afterwards.
     assert (findings.unknown, findings.not_sent) == (0, [])
 
@@ -59,11 +62,18 @@ def lose_gateway(drill: Scene) -> list[Kill]:
     return [Kill(at, gone, calling, pid=0, in_window=0)]
 
 
-def lose_database(drill: Scene, mode: str) -> list[Kill]:
-    """Stop PostgreSQL, in good order or as by a crash, and start it again."""
+def lose_database(drill: Scene, resumed: list[float], mode: str) -> list[Kill]:
+    """Stop PostgreSQL, in good order or as by a crash, start it again, and note when sending went on."""
     bounce(drill.crew.engine, mode)
     drill.office.store.dispose()
+    before = accepted(drill)
+    resumed.append(seconds_until(lambda: accepted(drill) > before))
     return []
+
+
+def accepted(drill: Scene) -> int:
+    """Count what the gateway has taken."""
+    return len(log_lines(drill.outside.log))
 
 
 def lose_and_finish(drill: Scene, losses: Sequence[Loss]) -> tuple[Findings, tuple[int, str]]:

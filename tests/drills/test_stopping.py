@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from tests.drills.crew import Scene, Worker, numbers, scene
+from tests.drills.crew import Scene, Worker, numbers, open_calls, scene
 from tests.drills.judging import Kill, judge, log_lines, moment
 from tests.drills.verdicts import check, tell
 from tests.outside import wait_until
@@ -38,7 +38,7 @@ def to_group_twice(worker: Worker) -> None:
 @pytest.mark.parametrize("kind", ["postgresql", "sqlite"])
 def test_a_worker_that_is_told_to_stop_loses_nothing(databases, tmp_path, kind):
     simulator: dict[str, object] = {"latency_ms": 700}
-    with scene(tmp_path, databases.ready(kind), simulator=simulator, SMS_CONCURRENCY=CONCURRENCY) as drill:
+    with scene(tmp_path, databases.ready(kind), simulator=simulator, **open_calls(CONCURRENCY)) as drill:
         campaign = drill.office.campaign(numbers(240), slice_rows=40)
         stops = [stop_one(drill, way) for way in (to_parent, to_group_twice, to_parent)]
         with drill.crew.engine.connect() as connection:
@@ -91,7 +91,7 @@ def test_a_frozen_worker_calls_nobody_when_it_wakes(databases, tmp_path, kind):
     # Many tries: a slice whose holders freeze one after the other before any answer would be given up after three.
     settings: dict[str, object] = {"SMS_LEASE": 5, "SMS_HEARTBEAT": 1, "SMS_READ_TIMEOUT": 1.5, "SMS_TRIES": 20}
     simulator: dict[str, object] = {"latency_ms": 300}
-    with scene(tmp_path, databases.ready(kind), simulator=simulator, SMS_CONCURRENCY=CONCURRENCY, **settings) as drill:
+    with scene(tmp_path, databases.ready(kind), simulator=simulator, **open_calls(CONCURRENCY), **settings) as drill:
         campaign = drill.office.campaign(numbers(700), slice_rows=100)
         drill.crew.wait_for(drill.crew.start(2))
         sleeps = [freeze_one(drill, drill.crew.workers[number % 2]) for number in range(4)]
