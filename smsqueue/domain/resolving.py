@@ -3,6 +3,7 @@
 Nobody resolves one before its call is over for certain: the lease of the worker that called, and the call's own time.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from smsqueue.config import Settings
 from smsqueue.db import table_of
-from smsqueue.domain import reopening
+from smsqueue.domain import ranks, reopening
 from smsqueue.domain.counting import Changes
 from smsqueue.domain.paying import Move, pay
 from smsqueue.domain.settlement import end_waiting
@@ -125,12 +126,21 @@ def carry_on(session: Session, campaign: Campaign, ids: Sequence[int], error: st
 
 
 def take_after_all(session: Session, ids: Sequence[int], now: datetime) -> None:
-    """Count these locked recipients as sent, though they were decided about: a known acceptance is never dropped."""
+    """Count these locked recipients as sent, though they were decided about: a known acceptance is never dropped.
+
+    Unless a report said meanwhile that the gateway could not send it after all.
+    """
     columns = [recipients.c[name] for name in ("id", "campaign_id", "price", "settlement_id", "state")]
     rows = session.execute(sa.select(*columns).where(recipients.c.id.in_(ids))).all()
+    tries = sa.select(attempts.c.recipient_id, attempts.c.outcome, attempts.c.reported)
+    known: dict[int, list[tuple[str, str | None]]] = defaultdict(list)
+    for recipient_id, outcome, reported in session.execute(tries.where(attempts.c.recipient_id.in_(ids))):
+        known[recipient_id].append((outcome, reported))
+    targets = [(row, ranks.next_state(row.state, ranks.best(known[row.id]))) for row in rows]
     moves = [
-        Move(row.id, row.campaign_id, row.price, row.settlement_id, State(row.state), State.SENT, None, None, now)
-        for row in rows
+        Move(row.id, row.campaign_id, row.price, row.settlement_id, State(row.state), target, None, None, now)
+        for row, target in targets
+        if target is not None
     ]
     pay(session, moves)
 
