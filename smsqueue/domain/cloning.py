@@ -105,7 +105,7 @@ def _leave_out(
     }
     found = sa.select(*values.values()).where(recipients.c.campaign_id == source.id, *conditions)
     insert: Any = sa.insert(skipped_rows).from_select(list(values), found, False)
-    return changed(session, insert)
+    return changed(session, insert.execution_options(preserve_rowcount=True))
 
 
 def _add_up(session: Session, draft: Campaign) -> None:

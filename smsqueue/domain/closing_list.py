@@ -29,8 +29,6 @@ HEADS = (
 )
 _RECIPIENT = ("source_row", "number", "state", "code", "error", "attempts", "segments", "price", "updated_at")
 _ATTEMPT = ("gateway", "gateway_reference", "parts", "ended_at", "reported_at")
-MOST = 100_000
-"""More than the attempts that a recipient could have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +54,9 @@ class Row:
 def rows(session: Session, campaign: Campaign) -> Iterator[Row]:
     """Yield every recipient with the attempt that was accepted, or else the last one; however many there are."""
     ours = attempts.c.recipient_id == recipients.c.id
-    weight = sa.case((attempts.c.outcome == "sent", attempts.c.number + MOST), else_=attempts.c.number)
-    best = sa.select(sa.func.max(weight) % MOST).where(ours).correlate(recipients).scalar_subquery()
+    accepted = sa.func.max(sa.case((attempts.c.outcome == "sent", attempts.c.number)))
+    decided = sa.func.coalesce(accepted, sa.func.max(attempts.c.number))
+    best = sa.select(decided).where(ours).correlate(recipients).scalar_subquery()
     columns = [recipients.c[name] for name in _RECIPIENT] + [attempts.c[name] for name in _ATTEMPT]
     joined = recipients.outerjoin(attempts, sa.and_(ours, attempts.c.number == best))
     statement = sa.select(*columns).select_from(joined).where(recipients.c.campaign_id == campaign.id)

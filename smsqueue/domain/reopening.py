@@ -1,7 +1,6 @@
 """Sending again to some recipients of a campaign, ended or not: jobs for their rows, and the campaign runs."""
 
 from collections.abc import Iterable, Iterator
-from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -9,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from smsqueue.core.clock import now
 from smsqueue.db import table_of
+from smsqueue.domain import options
 from smsqueue.domain.jobs import SendBulkSmsJob, SendingJob, SendSingleSmsJob
 from smsqueue.domain.settlement import Rows
 from smsqueue.models import Campaign, Kind, Status
@@ -29,7 +29,7 @@ def reopen(
     """
     count = queue_again(session, campaign, rows, slice_rows=slice_rows)
     ended = campaigns.c.status.in_(ENDED)
-    # MariaDB sets them in this order, and asks the status as it is by then: so that one comes last.
+    # MariaDB sets one after the other, and asks the status as it is by then: so that one comes last.
     values: dict[str, Any] = {
         "reopened": campaigns.c.reopened + sa.case((ended, 1), else_=0),
         "gave_up": sa.case((ended, 0), else_=campaigns.c.gave_up),
@@ -38,9 +38,9 @@ def reopen(
         "status": sa.case((ended, Status.PROCESSING), else_=campaigns.c.status),
     }
     if validity_seconds is not None:
-        seconds = campaign.validity_seconds or validity_seconds
-        values = {"valid_until": now() + timedelta(seconds=seconds), **values}
-    session.execute(sa.update(campaigns).where(campaigns.c.id == campaign.id).values(values))
+        values = {"valid_until": options.valid_until(campaign, now(), validity_seconds), **values}
+    ordered = [(campaigns.c[name], value) for name, value in values.items()]
+    session.execute(sa.update(campaigns).where(campaigns.c.id == campaign.id).ordered_values(*ordered))
     session.refresh(campaign)
     emit_once_committed(session, "campaign.reopened", campaign_id=campaign.id, jobs=count)
     return count

@@ -1,0 +1,247 @@
+"""Retrying what failed of a campaign: only who was surely not accepted, once, for what had been credited."""
+
+from dataclasses import replace
+from functools import partial
+
+import pytest
+import sqlalchemy as sa
+
+from smsqueue.domain import again, credits, optouts
+from smsqueue.domain.again import NothingToRetry, Offer, OfferChanged
+from smsqueue.domain.campaigns import OwnerDisabled
+from smsqueue.domain.errors import NotEnoughCredits
+from smsqueue.domain.journal import Answer
+from smsqueue.domain.slices import NotRetryable
+from smsqueue.gateways.base import Rejected, Sent, Unknown
+from smsqueue.models import Campaign, Recipient, Status, User
+from smsqueue.queue import claim, failed, workers
+from tests.domain_fixtures import TERMS
+from tests.domain_workers import Scripted, at_once
+from tests.integration.domain.test_closing import close, in_the_air, record
+
+PASSING = Rejected("busy", "busy just now", may_retry=True)
+FOR_GOOD = Rejected("landline", "a landline")
+
+
+def ended(office, *outcomes):
+    """Let a campaign end with these outcomes."""
+    campaign = office.launched(len(outcomes), slice_rows=2)
+    pairs = zip(in_the_air(office, campaign), outcomes, strict=True)
+    record(office, campaign, *(Answer(intent, outcome) for intent, outcome in pairs))
+    office.execute(sa.text("DELETE FROM jobs"))
+    close(office, campaign)
+    return campaign
+
+
+def retry(office, campaign, shown=None):
+    """Press Retry."""
+    return office.store.write(
+        lambda s: again.retry(s, office.team.id, campaign.uuid, TERMS, user_id=office.user.id, shown=shown)
+    )
+
+
+def offered(office, campaign):
+    """Ask what a retry would do."""
+    with office.store.reading() as session:
+        return again.offer(session, session.get_one(Campaign, campaign.id))
+
+
+def test_only_those_are_sent_to_again_whose_cause_may_pass(office, make_crew):
+    campaign = ended(office, Sent("r"), PASSING, FOR_GOOD, Unknown("lost"), PASSING)
+    before = office.balance()
+    assert offered(office, campaign) == Offer(2, 2)
+
+    assert retry(office, campaign) == Offer(2, 2)
+
+    assert office.balance() == before - 2
+    assert office.states(campaign) == {"sent": 1, "queued": 2, "failed": 1, "unknown": 1}
+    gateway = Scripted()
+    make_crew(gateway).finish(office)
+    numbers = [recipient.number for recipient in office.recipients(campaign)]
+    assert sorted(gateway.numbers) == sorted([numbers[1], numbers[4]])
+    assert office.states(campaign) == {"sent": 3, "failed": 1, "unknown": 1}
+    assert offered(office, campaign) is None
+
+
+def test_the_campaign_ends_anew_with_one_notice_for_each_end(office, make_crew):
+    campaign = ended(office, Sent("r"), PASSING)
+    assert len(office.notices()) == 1
+    retry(office, campaign)
+    running = office.reload(campaign)
+    assert (running.status, running.finished_at, running.reopened) == (Status.PROCESSING, None, 1)
+
+    make_crew(Scripted()).finish(office)
+
+    assert office.reload(campaign).status == Status.COMPLETED
+    assert len(office.notices()) == 2
+
+
+def test_two_clicks_are_one_retry(office):
+    campaign = ended(office, PASSING, PASSING, Sent("r"))
+    before = office.balance()
+
+    errors = at_once([partial(retry, office, campaign)] * 4)
+
+    assert [type(error) for error in errors if error] == [NothingToRetry] * 3
+    assert office.balance() == before - 2
+    assert office.reload(campaign).reopened == 1
+
+
+def test_without_the_credits_nothing_changes_and_the_missing_amount_is_said(office):
+    campaign = ended(office, PASSING, PASSING)
+    office.store.write(lambda s: _spend(s, office, office.balance() - 1))
+
+    with pytest.raises(NotEnoughCredits) as refused:
+        retry(office, campaign)
+
+    assert (refused.value.needed, refused.value.available) == (2, 1)
+    assert office.states(campaign) == {"failed": 2}
+    assert office.jobs("sms.send-bulk") == 0
+    office.is_tampered = True
+
+
+def _spend(session, office, amount):
+    """Take credits out of the wallet in a way that the books know nothing of."""
+    transaction = credits.record(session, "charge", office.team.id)
+    credits.move(session, transaction, credits.wallet(office.team.id), credits.REVENUE, amount)
+
+
+def test_another_number_than_was_shown_changes_nothing(office):
+    campaign = ended(office, PASSING)
+    with pytest.raises(OfferChanged):
+        retry(office, campaign, Offer(2, 2))
+    assert office.states(campaign) == {"failed": 1}
+
+
+def test_who_opted_out_since_is_left_out(office):
+    campaign = ended(office, PASSING, PASSING)
+    number = office.recipients(campaign)[0].number
+    office.store.write(lambda s: optouts.add_all(s, {(office.team.id, number)}, source="stop"))
+
+    assert retry(office, campaign) == Offer(1, 1)
+
+    assert [recipient.state for recipient in office.recipients(campaign)] == ["failed", "queued"]
+
+
+@pytest.mark.parametrize("code", again.FOR_GOOD)
+def test_who_may_have_got_it_is_left_alone(office, code):
+    campaign = ended(office, PASSING)
+    office.execute(sa.update(Recipient).values(code=code))
+    assert offered(office, campaign) is None
+    with pytest.raises(NothingToRetry):
+        retry(office, campaign)
+
+
+def test_a_refusal_of_our_account_may_pass_for_all(office, make_crew):
+    campaign = office.launched(3)
+    broke = Scripted(lambda _: Rejected("broke", "no credit with the gateway", scope="account"))
+    make_crew(broke, SMS_CONCURRENCY="1").finish(office)
+    assert office.reload(campaign).status == Status.FAILED
+    assert offered(office, campaign) == Offer(3, 3)
+
+    retry(office, campaign)
+    make_crew(Scripted()).finish(office)
+
+    ended_campaign = office.reload(campaign)
+    assert (ended_campaign.status, ended_campaign.sent, ended_campaign.error) == (Status.COMPLETED, 3, None)
+
+
+def test_what_expired_gets_its_time_again(office, make_crew):
+    campaign = office.launched(2)
+    office.execute(sa.update(Campaign).values(valid_until=office.reload(campaign).confirmed_at))
+    make_crew(Scripted()).finish(office)
+    assert office.states(campaign) == {"expired": 2}
+
+    retry(office, campaign)
+    make_crew(Scripted()).finish(office)
+
+    assert office.states(campaign) == {"sent": 2}
+
+
+def test_a_cancelled_campaign_is_not_retried(office):
+    campaign = office.cancel(office.launched(2))
+    with pytest.raises(NothingToRetry, match="clone it"):
+        retry(office, campaign)
+
+
+def test_the_campaign_of_somebody_disabled_is_not_retried(office):
+    campaign = ended(office, PASSING)
+    office.execute(sa.update(User).values(active=False))
+    with pytest.raises(OwnerDisabled):
+        retry(office, campaign)
+
+
+@pytest.fixture
+def given_up(office, store, make_crew):
+    """A campaign of two slices, both of which spent their tries."""
+    campaign = office.launched(4, slice_rows=2)
+    working = store.write(lambda s: workers.register(s, ["sms"], 60))
+    registry = make_crew(Scripted()).registry
+    for _ in range(2):
+        (held,) = store.write(lambda s: claim.claim(s, working, "sms", 1))
+        store.write(lambda s, held=held: failed.fail(s, registry, held, "OSError: disk", "Traceback"))
+    assert office.states(campaign) == {"failed": 4}
+    return campaign
+
+
+def test_retrying_the_campaign_first_takes_its_failed_jobs_along(office, store, make_crew, given_up):
+    first, second = (job.uuid for job in office.failed_jobs())
+    before = office.balance()
+    crew = make_crew(Scripted())
+
+    retry(office, given_up)
+
+    assert office.failed_jobs() == []
+    for uuid in (first, second):
+        with pytest.raises(failed.NoSuchFailedJob):
+            store.write(lambda s, uuid=uuid: failed.retry(s, crew.registry, uuid))
+    assert office.balance() == before - 4
+    crew.finish(office)
+    assert office.reload(given_up).status == Status.COMPLETED
+    assert len(crew.services.__dict__["_senders"].gateways["scripted"].calls) == 4
+
+
+def test_retrying_a_failed_job_first_leaves_the_rest_to_the_campaigns_retry(office, store, make_crew, given_up):
+    first, _second = (job.uuid for job in office.failed_jobs())
+    before = office.balance()
+    crew = make_crew(Scripted())
+
+    store.write(lambda s: failed.retry(s, crew.registry, first))
+    assert offered(office, given_up) == Offer(2, 2)
+    retry(office, given_up)
+
+    assert office.balance() == before - 4
+    assert office.failed_jobs() == []
+    crew.finish(office)
+    assert office.states(given_up) == {"sent": 4}
+    assert office.reload(given_up).status == Status.COMPLETED
+
+
+def test_both_ways_at_once_charge_once(office, store, make_crew, given_up):
+    uuids = [job.uuid for job in office.failed_jobs()]
+    before = office.balance()
+    crew = make_crew(Scripted())
+    ways = [partial(retry, office, given_up)]
+    ways += [partial(store.write, lambda s, uuid=uuid: failed.retry(s, crew.registry, uuid)) for uuid in uuids]
+
+    errors = at_once(ways)
+
+    expected = (NothingToRetry, NotRetryable, failed.NoSuchFailedJob)
+    assert all(error is None or isinstance(error, expected) for error in errors), errors
+    assert office.balance() == before - 4
+    crew.finish(office)
+    assert office.states(given_up) == {"sent": 4}
+
+
+def test_the_rest_behind_first_ten_that_were_refused_may_be_sent(office, make_crew):
+    draft = office.draft(14)
+    office.execute(sa.update(Campaign).values(first_ten=True, first_ten_chosen=True))
+    campaign = office.launch(office.reload(draft))
+    refusing = Scripted(lambda _: replace(FOR_GOOD, may_retry=True))
+    make_crew(refusing).finish(office)
+    assert office.states(campaign) == {"failed": 10, "cancelled": 4}
+
+    assert retry(office, campaign) == Offer(14, 14)
+    make_crew(Scripted()).finish(office)
+
+    assert office.states(campaign) == {"sent": 14}
