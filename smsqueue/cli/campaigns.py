@@ -1,4 +1,4 @@
-"""Commands about campaigns: listing, looking, cancelling."""
+"""Commands about campaigns: listing, looking, pausing, resuming, sending the rest, cancelling."""
 
 from uuid import UUID
 
@@ -8,9 +8,11 @@ from flask.cli import with_appcontext
 from sqlalchemy.orm import Session
 
 from smsqueue.cli.accounts import find_team
-from smsqueue.cli.base import Commands, read, write
+from smsqueue.cli.base import Commands, read, settings, write
 from smsqueue.cli.output import show_json, show_table
-from smsqueue.domain import campaigns, progress
+from smsqueue.cli.pausing import whoever
+from smsqueue.core.clock import now
+from smsqueue.domain import campaigns, pausing, progress, why
 from smsqueue.domain.errors import NotFound
 from smsqueue.models import Campaign, Status
 from smsqueue.observe.redaction import escape
@@ -28,6 +30,9 @@ def show_campaign(shown: Campaign, *, as_json: bool) -> None:
     credits = ", ".join(f"{count:,} {what}" for what, count in summary["credits"].items())
     click.echo(f"{escape(shown.name)}: {shown.status}{f' ({escape(shown.error)})' if shown.error else ''}")
     click.echo(f"Recipients: {shown.total:,} ({counts or 'none yet'}). Credits: {credits}.")
+    reason = read(lambda session: why.of_campaign(session, shown, settings().gateways_in_use, now()))
+    if reason:
+        click.echo(escape(reason.sentence))
 
 
 @campaign.command("list")
@@ -71,6 +76,51 @@ def show(uuid: UUID, as_json: bool) -> None:
     Exit codes: 0 shown, 1 no such campaign, 2 wrong options.
     """
     show_campaign(_find(uuid), as_json=as_json)
+
+
+@campaign.command("pause")
+@click.argument("uuid", metavar="ID", type=click.UUID)
+@with_appcontext
+def pause(uuid: UUID) -> None:
+    """Let nothing more of a campaign be sent until it is resumed. Calls that are open are still recorded.
+
+    \b
+    Example:  flask sms campaign pause 0b9ee6b2-6b8f-4c5e-9d0e-2a4b1f0c7a11
+
+    Exit codes: 0 paused, 1 no such campaign, or there is nothing to pause, 2 wrong options.
+    """
+    found = _find(uuid)
+    show_campaign(write(lambda session: pausing.pause(session, found.team_id, uuid, by=whoever())), as_json=False)
+
+
+@campaign.command("resume")
+@click.argument("uuid", metavar="ID", type=click.UUID)
+@with_appcontext
+def resume(uuid: UUID) -> None:
+    """Let a paused campaign go on where it stopped, valid for as long as it had left.
+
+    \b
+    Example:  flask sms campaign resume 0b9ee6b2-6b8f-4c5e-9d0e-2a4b1f0c7a11
+
+    Exit codes: 0 resumed, 1 no such campaign, or it is not paused, 2 wrong options.
+    """
+    found = _find(uuid)
+    show_campaign(write(lambda session: pausing.resume(session, found.team_id, uuid, by=whoever())), as_json=False)
+
+
+@campaign.command("release")
+@click.argument("uuid", metavar="ID", type=click.UUID)
+@with_appcontext
+def release(uuid: UUID) -> None:
+    """Send the rest of a campaign, which waits for the answers to its first ten, without waiting any longer.
+
+    \b
+    Example:  flask sms campaign release 0b9ee6b2-6b8f-4c5e-9d0e-2a4b1f0c7a11
+
+    Exit codes: 0 released, 1 no such campaign, or nothing of it waits for that, 2 wrong options.
+    """
+    found = _find(uuid)
+    show_campaign(write(lambda session: campaigns.send_rest(session, found.team_id, uuid)), as_json=False)
 
 
 @campaign.command("cancel")

@@ -5,7 +5,9 @@ from sqlalchemy.orm import Session
 
 from smsqueue.core.clock import now
 from smsqueue.domain import first_ten, notices
+from smsqueue.domain.jobs import campaign_tag
 from smsqueue.models import Campaign, Status
+from smsqueue.queue import holding
 from smsqueue.queue.events import emit_once_committed
 
 RUNNING = (Status.SCHEDULED, Status.PENDING, Status.PROCESSING, Status.PAUSED, Status.CANCELLED)
@@ -36,6 +38,7 @@ def close(session: Session, campaign_id: int) -> bool:
         campaign.status = Status.FAILED if failed else Status.COMPLETED
         if failed and not campaign.error:
             campaign.error = NOTHING_WENT
+    holding.let_go(session, campaign_tag(campaign_id))  # jobs that were on hold find nothing left, and end
     notices.tell_of_ending(session, campaign)
     emit_once_committed(session, "campaign.ended", campaign_id=campaign.id, status=campaign.status, **campaign.counts)
     return True

@@ -1,4 +1,4 @@
-"""`send` and `campaign create|list|show|cancel`."""
+"""`send` and `campaign create|list|show|pause|resume|release|cancel`."""
 
 import json
 import threading
@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from smsqueue.domain import credits, progress
 from smsqueue.models import Campaign, Recipient
+from smsqueue.queue import workers
 from tests.outside import wait_until
 
 TEXT = ("--text", "Hello")
@@ -175,3 +176,29 @@ def test_unknown_campaign_is_told(run, ann):
     unknown = "0b9ee6b2-6b8f-4c5e-9d0e-2a4b1f0c7a11"
     assert run("campaign", "show", unknown, code=1).stderr == "Error: There is no such campaign.\n"
     run("campaign", "show", "12", code=2)
+
+
+def test_a_campaign_is_paused_and_resumed(run, store, ann, csv):
+    run("campaign", "create", *ANN, "--csv", csv(GOOD), *TEXT)
+    uuid = str(campaigns_of(store)[0].uuid)
+    said = run("campaign", "pause", uuid).stdout
+    assert ": paused" in said
+    assert "nothing is sent until somebody resumes it" in said
+    assert "nothing is sent until somebody resumes it" in run("campaign", "show", uuid).stdout
+    assert "paused already" in run("campaign", "pause", uuid, code=1).stderr
+    assert ": pending" in run("campaign", "resume", uuid).stdout
+    assert run("campaign", "resume", uuid, code=1).stderr == "Error: This campaign is not paused.\n"
+    assert balance_of(store, ann) == 98
+
+
+def test_the_rest_of_a_campaign_is_released(run, store, ann, csv):
+    store.write(lambda session: workers.register(session, ["sms"], lease_seconds=60))
+    many = "number\n" + "\n".join(f"07400 12{number:04d}" for number in range(3000, 3015))
+    run("campaign", "create", *ANN, "--csv", csv(many), *TEXT)
+    (campaign,) = campaigns_of(store)
+    uuid = str(campaign.uuid)
+    assert "No part of this campaign waits" in run("campaign", "release", uuid, code=1).stderr
+    waits = sa.update(Campaign).where(Campaign.id == campaign.id).values(first_ten=True)
+    store.write(lambda session: session.execute(waits))
+    assert "The first 10 go alone; the other 5 wait" in run("campaign", "show", uuid).stdout
+    assert "go alone" not in run("campaign", "release", uuid).stdout

@@ -105,7 +105,7 @@ def test_a_slice_that_comes_back_to_a_paused_campaign_rests_and_is_put_on_hold_w
     look_after_waiting(office.store)
 
     assert standing.SNOOZE_SECONDS - 2 <= before[0] <= standing.SNOOZE_SECONDS
-    assert [job.last_error for job in office.rows(JobRow)][0] == "the campaign is paused"
+    assert next(job.last_error for job in office.rows(JobRow)) == "the campaign is paused"
     assert waits(office) == [None, None, None]
 
 
