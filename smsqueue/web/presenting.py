@@ -44,7 +44,7 @@ STATES = {
         "Unknown",
         "question",
         "warn",
-        "We cannot tell whether the gateway took it. It is not sent again by itself, and its credits stay held.",
+        "We cannot tell whether the gateway took it. Its credits stay held until it is known.",
     ),
     State.CANCELLED: Word("Cancelled", "stop", "neutral", "Not sent, and credited back."),
     State.EXPIRED: Word("Expired", "stop", "warn", "Could not be handed over in time, and credited back."),
