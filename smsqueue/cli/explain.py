@@ -7,7 +7,7 @@ import click
 from flask.cli import with_appcontext
 from sqlalchemy.orm import Session
 
-from smsqueue.cli.base import read
+from smsqueue.cli.base import read, settings
 from smsqueue.cli.output import show_json
 from smsqueue.cli.services import build_registry
 from smsqueue.domain import explaining
@@ -55,4 +55,4 @@ def _answer(session: Session, wanted: str) -> Answer | None:
         uuid = UUID(wanted)
     except ValueError:
         return None
-    return explaining.explain(session, uuid, kinds, limit_of)
+    return explaining.explain(session, uuid, kinds, limit_of, settings().gateways_in_use)

@@ -8,7 +8,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from smsqueue.db import table_of
-from smsqueue.domain.jobs import CheckRowsJob, SendBulkSmsJob, SendSingleSmsJob
+from smsqueue.domain import why
+from smsqueue.domain.jobs import CheckRowsJob, campaign_tag
 from smsqueue.models import Campaign, Recipient, State, Status
 from smsqueue.queue.dispatch import jobs, when
 from smsqueue.queue.explain import Answer, Reason, Scene, given_up, reasons
@@ -17,16 +18,21 @@ from smsqueue.queue.models import FailedJob
 
 recipients = table_of(Recipient)
 ENDED = (Status.COMPLETED, Status.FAILED, Status.CANCELLED)
-KINDS = (SendSingleSmsJob.kind, SendBulkSmsJob.kind, CheckRowsJob.kind)
 SHOWN = 5
 """So many of a campaign's jobs are looked at one by one; others wait for the same."""
 MOST_JOBS = 1000
 
 
-def explain(session: Session, uuid: UUID, kinds: Collection[str], limit_of: Limit | None = None) -> Answer | None:
+def explain(
+    session: Session,
+    uuid: UUID,
+    kinds: Collection[str],
+    limit_of: Limit | None = None,
+    gateways: Collection[str] = (),
+) -> Answer | None:
     """Say why a campaign does not move; None when there is no such campaign.
 
-    `kinds` have a handler; `limit_of` is the registry's limit of groups.
+    `kinds` have a handler; `limit_of` is the registry's limit of groups; `gateways` are those in use.
     """
     campaign = session.scalars(sa.select(Campaign).where(Campaign.uuid == uuid)).first()
     if campaign is None:
@@ -40,6 +46,7 @@ def explain(session: Session, uuid: UUID, kinds: Collection[str], limit_of: Limi
     else:
         found = [
             _open(campaign, carried),
+            *(_why(scene, campaign, gateways) if carried else ()),
             *_carried(scene, carried, kinds),
             *_put_off(scene, campaign),
             *_given_up(session, campaign),
@@ -48,15 +55,20 @@ def explain(session: Session, uuid: UUID, kinds: Collection[str], limit_of: Limi
 
 
 def _jobs(session: Session, campaign: Campaign) -> Sequence[Any]:
-    """Find the jobs of a campaign; their ids are in payloads only, so this reads through the waiting jobs once."""
-    mine = sa.or_(*(_is_of(jobs.c.payload, campaign, ending) for ending in ",}"))
-    statement = sa.select(jobs).where(jobs.c.kind.in_(KINDS), mine)
+    """Find the jobs of a campaign: those that send by their tag; the check of a draft has none."""
+    mine = jobs.c.tag == campaign_tag(campaign.id)
+    if campaign.status == Status.DRAFT:
+        ours = jobs.c.payload.contains(f'"data": {{"campaign_id": {campaign.id}}}', autoescape=True)
+        mine = sa.and_(jobs.c.kind == CheckRowsJob.kind, ours)
     held_first = (jobs.c.worker_id.is_(None), jobs.c.priority, jobs.c.available_at, jobs.c.id)
-    return session.execute(statement.order_by(*held_first).limit(MOST_JOBS)).all()
+    return session.execute(sa.select(jobs).where(mine).order_by(*held_first).limit(MOST_JOBS)).all()
 
 
-def _is_of(payload: sa.ColumnElement[str], campaign: Campaign, ending: str) -> sa.ColumnElement[bool]:
-    return payload.contains(f'"data": {{"campaign_id": {campaign.id}{ending}', autoescape=True)
+def _why(scene: Scene, campaign: Campaign, gateways: Collection[str]) -> Iterator[Reason]:
+    """Say first what the campaign's page says."""
+    found = why.of_campaign(scene.session, campaign, gateways, when(scene.now), scene.controls)
+    if found is not None:
+        yield found
 
 
 def _draft(campaign: Campaign) -> Iterator[Reason]:
@@ -114,8 +126,8 @@ def _put_off(scene: Scene, campaign: Campaign) -> Iterator[Reason]:
 
 
 def _given_up(session: Session, campaign: Campaign) -> Iterator[Reason]:
-    mine = sa.or_(*(_is_of(sa.type_coerce(FailedJob.payload, sa.Text), campaign, ending) for ending in ",}"))
-    found = session.scalars(sa.select(FailedJob).where(mine).order_by(FailedJob.id).limit(SHOWN))
+    mine = sa.select(FailedJob).where(FailedJob.tag == campaign_tag(campaign.id))
+    found = session.scalars(mine.order_by(FailedJob.id).limit(SHOWN))
     for failed in found:
         yield given_up(failed)
 

@@ -5,7 +5,7 @@ from uuid import uuid4
 import pytest
 import sqlalchemy as sa
 
-from smsqueue.domain import explaining
+from smsqueue.domain import explaining, why
 from smsqueue.domain.jobs import QUEUES
 from smsqueue.gateways.base import Deferred, Sent, Unknown
 from smsqueue.models import Campaign
@@ -57,6 +57,7 @@ def test_campaign_that_waits_for_a_worker(office, ask):
     campaign = office.launched(3, slice_rows=1)
     assert ask(campaign) == [
         "3 of 3 recipients are open (3 wait, 0 are being sent) in 3 jobs, of which workers hold 0",
+        why.NOBODY,
         "No worker listens on queue sms",
     ]
 
@@ -91,9 +92,10 @@ def test_campaign_whose_calls_are_open(office, make_crew, ask):
 def test_campaign_whose_gateway_cannot_be_reached(office, make_crew, ask):
     campaign = office.launched(2)
     make_crew(Scripted(lambda _: Deferred(30, "unreachable", "nobody answers")), SMS_CONCURRENCY="2").drain()
-    _, put_off, _, refused = ask(campaign)
+    _, first, put_off, _, refused = ask(campaign)
+    assert first == why.NOBODY
     assert put_off.startswith("Put off until ")
-    assert put_off.endswith(": the gateway cannot be reached")
+    assert put_off.endswith(": the gateway asked to wait")
     assert refused.startswith("2 recipients put off, the first until ")
     assert refused.endswith(": nobody answers")
 
