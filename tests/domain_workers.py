@@ -12,6 +12,7 @@ from smsqueue.config import Settings
 from smsqueue.db import Database
 from smsqueue.domain.jobs import QUEUES
 from smsqueue.domain.senders import Senders
+from smsqueue.domain.shares import limit_of_teams
 from smsqueue.gateways.base import Gateway, Outcome, Outgoing, Sent
 from smsqueue.handlers import Services, register_all
 from smsqueue.models import Notice, User
@@ -89,6 +90,7 @@ class Crew:
             self.services.__dict__["_senders"] = Senders({gateway.name: gateway}, settings.concurrency)
         self.registry, self.stops = Registry(), Stops()
         register_all(self.registry, self.services)
+        self.registry.group_limit = limit_of_teams(store)
 
     def drain(self, **options: Any) -> Ending:
         """Do everything that is ready."""

@@ -1,4 +1,4 @@
-"""Commands that show and examine the gateway. Neither sends anything: real sending is `flask sms send`."""
+"""Commands that show and examine gateways. Neither sends anything: real sending is `flask sms send`."""
 
 import re
 import socket
@@ -11,11 +11,13 @@ import click
 from flask.cli import with_appcontext
 
 from smsqueue import config_gateways
-from smsqueue.cli.base import settings
+from smsqueue.cli import gateway_pausing
+from smsqueue.cli.base import read, settings
 from smsqueue.cli.output import show_json
 from smsqueue.config import Settings
 from smsqueue.core import phones, segments
 from smsqueue.core.errors import SmsQueueError
+from smsqueue.domain.gateway_lines import GatewayLine, lines
 from smsqueue.gateways import GATEWAYS, build
 from smsqueue.gateways.adapter import HttpAdapter
 from smsqueue.gateways.base import Adapter, Outgoing, Rejected
@@ -46,7 +48,7 @@ def gateway() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @with_appcontext
 def show(name: str, as_json: bool) -> None:
-    """Show what a gateway can and cannot do; without NAME the usual one.
+    """Show how a gateway is at this moment, and what it can and cannot do; without NAME the usual one.
 
     \b
     Example:  flask sms gateway show twilio
@@ -54,7 +56,8 @@ def show(name: str, as_json: bool) -> None:
     Exit codes: 0 shown, 1 it cannot be used as it is set up, 2 wrong options.
     """
     chosen = built(settings(), name)
-    facts = {"gateway": chosen.name, **asdict(chosen.traits)}
+    (line,) = read(lambda session: [each for each in lines(session, [chosen.name]) if each.name == chosen.name])
+    facts = {"gateway": chosen.name, "state": line.state, **_state(line), **asdict(chosen.traits)}
     chosen.close()
     if as_json:
         show_json(facts)
@@ -62,6 +65,17 @@ def show(name: str, as_json: bool) -> None:
     for name, value in facts.items():
         shown = YES[value] if isinstance(value, bool) or value is None else value
         click.echo(f"{name.removeprefix('is_').removeprefix('has_').replace('_', ' '):24} {shown}")
+
+
+def _state(line: GatewayLine) -> dict[str, object]:
+    """Say since when and why, where there is something to say."""
+    said = {"since": line.since and f"{line.since:%Y-%m-%d %H:%M:%S} UTC", "why": line.why}
+    rate = line.lowered_to and round(line.lowered_to, 2)
+    return {name: value for name, value in {**said, "lowered_to_per_second": rate}.items() if value}
+
+
+gateway.add_command(gateway_pausing.pause)
+gateway.add_command(gateway_pausing.resume)
 
 
 @gateway.command("try")

@@ -5,9 +5,9 @@ from functools import partial
 
 from flask import Flask, current_app
 
-from smsqueue.cli.base import settings
+from smsqueue.cli.base import database, settings
 from smsqueue.db import Database
-from smsqueue.domain import completion, drafts, fetching, first_ten, looking_up, pausing, stopping
+from smsqueue.domain import completion, drafts, expiring, fetching, first_ten, looking_up, pausing, shares
 from smsqueue.domain.jobs import FetchReportsJob, LookUpJob
 from smsqueue.handlers import Services, register_all
 from smsqueue.mail import Mailer
@@ -25,8 +25,8 @@ def build_services(threads: int = 1) -> Services:
 
 
 def build_registry(services: Services | None = None, defaults: Policy | None = None) -> Registry:
-    """Return every kind of job with its handler and hooks."""
-    registry = Registry(defaults or Policy(), scrub=scrub)
+    """Return every kind of job with its handler and hooks, and how many of a team's may run at once."""
+    registry = Registry(defaults or Policy(), scrub=scrub, group_limit=shares.limit_of_teams(database()))
     register_all(registry, services or build_services())
     drill.register(registry)
     return registry
@@ -34,7 +34,7 @@ def build_registry(services: Services | None = None, defaults: Policy | None = N
 
 def chores(store: Database, services: Services) -> tuple[Callable[[], None], ...]:
     """Return what any worker does once a minute beside its jobs."""
-    own = (close_left_open, look_after_waiting, look_after_unknown, purge_drafts)
+    own = (end_overdue, close_left_open, look_after_waiting, look_after_unknown, purge_drafts)
     return *(partial(each, store) for each in own), partial(ask_for_reports, store, services)
 
 
@@ -46,12 +46,20 @@ def close_left_open(store: Database) -> None:
         store.write(partial(completion.close, campaign_id=campaign_id))
 
 
+def end_overdue(store: Database) -> None:
+    """End campaigns that are not valid any more, and whose slices nobody takes while their gateway is away."""
+    with store.reading() as session:
+        found = expiring.overdue(session)
+    for campaign_id in found:
+        store.write(partial(expiring.end_overdue, campaign_id=campaign_id))
+        store.write(partial(completion.close, campaign_id=campaign_id))
+
+
 def look_after_waiting(store: Database) -> None:
-    """Judge first tens that nobody judged, end what waited for them too long, keep paused campaigns' jobs on hold."""
+    """Judge first tens that nobody judged, and keep paused campaigns' jobs on hold."""
     with store.reading() as session:
         undecided, paused = first_ten.undecided(session), pausing.paused(session)
     for campaign_id in undecided:
-        store.write(partial(stopping.end_what_waited_too_long, campaign_id=campaign_id))
         store.write(partial(completion.close, campaign_id=campaign_id))
     for campaign_id in paused:
         store.write(partial(pausing.hold_again, campaign_id=campaign_id))

@@ -3,12 +3,13 @@
 from dataclasses import asdict
 from typing import Any
 
-from flask import Blueprint, flash, jsonify, redirect, render_template, request, url_for
+from flask import Blueprint, current_app, flash, jsonify, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_wtf import FlaskForm
 from wtforms import SelectChoice, SelectField, StringField
 from wtforms.validators import AnyOf, DataRequired, Length
 
+from smsqueue.domain.gateway_lines import lines
 from smsqueue.domain.jobs import QUEUES
 from smsqueue.extensions import db, write
 from smsqueue.queue import control, history, monitor
@@ -50,7 +51,11 @@ def show() -> ResponseReturnValue:
     """Show health in words, the queues and the workers."""
     facts = _facts()
     if request.args.get("format") == "json" or access.wants_json():
-        return jsonify({**facts["status"].as_dict(), "history": [asdict(pace) for pace in facts["paces"]]})
+        more = {
+            "history": [asdict(pace) for pace in facts["paces"]],
+            "gateways": [asdict(g) for g in facts["gateways"]],
+        }
+        return jsonify({**facts["status"].as_dict(), **more})
     return _page(PauseForm(), facts)
 
 
@@ -92,7 +97,8 @@ def resume() -> ResponseReturnValue:
 
 def _facts() -> dict[str, Any]:
     session = db.session()
-    return {"status": monitor.status(session, QUEUES), "paces": history.paces(session)}
+    gateways = lines(session, current_app.config["SETTINGS"].gateways_in_use)
+    return {"status": monitor.status(session, QUEUES), "paces": history.paces(session), "gateways": gateways}
 
 
 def _page(form: PauseForm, facts: dict[str, Any]) -> str:

@@ -1,7 +1,9 @@
 """Every page and its main states: where it is, who looks at it, and what is done before it is looked at."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 
 from playwright.sync_api import FilePayload, Page, expect
 
@@ -50,6 +52,27 @@ def at(name: str, ending: str = "") -> Callable[[Showroom], str]:
 def single(name: str) -> Callable[[Showroom], str]:
     """Find the address of the review of a single SMS."""
     return lambda showroom: f"/sms/send/{showroom.found[name].uuid}"
+
+
+def unknown(name: str, ending: str = "") -> Callable[[Showroom], str]:
+    """Find the address of a campaign's unknown messages."""
+    return lambda showroom: f"/sms/unknown/{showroom.found[name].uuid}{ending}"
+
+
+def _decides(what: str) -> Callable[[Page], None]:
+    """Choose all unknown messages, and press a button that asks once more."""
+
+    def decide(page: Page) -> None:
+        page.get_by_label(re.compile("^All ")).check()
+        press(page, what)
+        expect(page.get_by_role("heading", level=1)).to_contain_text("?")
+
+    return decide
+
+
+def _decides_about_nobody(page: Page) -> None:
+    press(page, "Count as sent")
+    expect(page.locator(".flashes")).to_contain_text("Choose at least one")
 
 
 def _sends_nothing(page: Page) -> None:
@@ -130,6 +153,33 @@ def _sends_a_form_too_late(page: Page) -> None:
     expect(page.get_by_role("button", name="Show my form again")).to_be_visible()
 
 
+def _chooses_what_is_over(page: Page) -> None:
+    page.get_by_label("At a time").check()
+    page.get_by_label("Day", exact=True).fill("2020-01-01")
+    page.get_by_label("Time", exact=True).fill("09:00")
+    page.get_by_text("More options").click()
+    page.get_by_label("Sending hours").fill("9 to 5")
+    _sends_nothing(page)
+    expect(page.locator("#time-error")).to_contain_text("is over")
+
+
+def _chooses_an_hour_that_is_there_twice(page: Page) -> None:
+    today = datetime.now(UTC)
+    year = today.year + (f"{today:%m-%d}" > "10-20")
+    sunday = next(day for day in range(25, 32) if date(year, 10, day).weekday() == 6)
+    page.get_by_label("At a time").check()
+    page.get_by_label("Day", exact=True).fill(f"{year}-10-{sunday}")
+    page.get_by_label("Time", exact=True).fill("02:30")
+    _sends_nothing(page)
+    expect(page.get_by_label("The later one: 02:30 in Europe/Paris (UTC+1)")).to_be_visible()
+
+
+def _types_the_wrong_count(page: Page) -> None:
+    page.get_by_label("Number of recipients").fill("61")
+    main(page).locator("form[action$='/confirm'] button").click()
+    expect(page.locator("#count-error")).to_contain_text("You typed 61")
+
+
 def _adds_nothing(page: Page) -> None:
     press(page, "Send it no more texts")
     expect(page.locator("#error-summary")).to_be_focused()
@@ -165,6 +215,16 @@ VIEWS = {
         lambda showroom: f"/sms/campaigns/new?draft={showroom.found['draft'].uuid}",
         do=_types_dear_characters,
     ),
+    "new, time is over": View("bulk.new", "/sms/campaigns/new", do=_chooses_what_is_over),
+    "new, time is there twice": View(
+        "bulk.new", "/sms/campaigns/new", "newcomer", do=_chooses_an_hour_that_is_there_twice
+    ),
+    "single, time is over": View("compose.single", "/sms/send", do=_chooses_what_is_over),
+    "review, scheduled": View("bulk.review", at("scheduled draft", "/review")),
+    "review, wrong count": View("bulk.review", at("draft", "/review"), do=_types_the_wrong_count),
+    "held": View("campaigns.show", at("held")),
+    "team": View("team.show", "/team"),
+    "team, no cap": View("team.show", "/team", "newcomer"),
     "review": View("bulk.review", at("draft", "/review")),
     "review, nobody": View("bulk.review", at("nobody", "/review")),
     "review, too dear": View("bulk.review", at("dear", "/review")),
@@ -184,6 +244,17 @@ VIEWS = {
     "failed": View("campaigns.show", at("failed")),
     "cancelled": View("campaigns.show", at("cancelled")),
     "cancelled, none failed": View("campaigns.show", at("cancelled", "?state=failed")),
+    "unknown": View("unknowns.index", "/sms/unknown"),
+    "unknown, none": View("unknowns.index", "/sms/unknown", "newcomer"),
+    "unknown, end": View("unknowns.index", "/sms/unknown?before=1"),
+    "unknown, one campaign": View("unknowns.show", unknown("processing")),
+    "unknown, page 2": View("unknowns.show", unknown("processing", "?after=1000")),
+    "unknown, all known": View("unknowns.show", unknown("failed")),
+    "unknown, nobody chosen": View("unknowns.show", unknown("completed"), do=_decides_about_nobody),
+    "unknown, again?": View("unknowns.show", unknown("completed"), do=_decides("Send again")),
+    "unknown, as sent?": View("unknowns.show", unknown("completed"), do=_decides("Count as sent")),
+    "unknown, as not sent?": View("unknowns.show", unknown("processing"), do=_decides("Count as not sent")),
+    "unknown, another team's": View("unknowns.show", unknown("completed"), "newcomer", status=404),
     "credits": View("credits.index", "/credits", do=lambda page: main(page).locator("summary").click()),
     "credits, none": View("credits.index", "/credits", "newcomer"),
     "credits, end": View("credits.index", "/credits?before=1"),
@@ -202,6 +273,7 @@ VIEWS = {
     "queues": View("queue_status.show", "/sms/queue/status"),
     "queues, no worker": View("queue_status.show", "/sms/queue/status", has_worker=False),
     "queues, paused": View("queue_status.show", "/sms/queue/status", wish="pause"),
+    "queues, gateways in trouble": View("queue_status.show", "/sms/queue/status", wish="gateways"),
     "queues, no reason": View("queue_status.show", "/sms/queue/status", do=_pauses_without_reason),
     "queues, down": View("queue_status.show", "/sms/queue/status", wish="maintenance"),
     "pending, paused": View("campaigns.show", at("pending"), wish="pause"),

@@ -14,8 +14,20 @@ from smsqueue.app import create_app
 from smsqueue.config import Settings
 from smsqueue.core.clock import now
 from smsqueue.db import table_of
-from smsqueue.domain import notices, optouts
-from smsqueue.models import Attempt, Campaign, InboundText, Notice, Recipient, State, Status, Team, User
+from smsqueue.domain import brake, notices, optouts
+from smsqueue.models import (
+    Attempt,
+    Campaign,
+    GatewayState,
+    InboundText,
+    Notice,
+    Rate,
+    Recipient,
+    State,
+    Status,
+    Team,
+    User,
+)
 from smsqueue.queue import control
 from smsqueue.queue.dialects import now_us
 from smsqueue.queue.models import FailedJob, JobStat, WorkerRow
@@ -52,6 +64,7 @@ class Showroom:
         self.newcomer = self.place.hire(0, team="Newcomers")
         self.unlucky = self.place.hire(0, team="Unlucky")
         self.app = create_app(Settings.from_env(self.place.environ))
+        self._rule()
         self._draft()
         self._send()
         self.found["broken"] = self.place.factory.campaign(self.unlucky)
@@ -85,6 +98,10 @@ class Showroom:
 
         def ask(session: Session) -> None:
             session.execute(sa.delete(control.controls))
+            session.execute(sa.delete(GatewayState))
+            session.execute(sa.delete(Rate))
+            if wish == "gateways":
+                _trouble(session)
             if wish == "pause":
                 control.pause(session, "sms", seconds=1800, reason="The gateway moves house", author="ben@example.com")
             if wish == "maintenance":
@@ -96,11 +113,39 @@ class Showroom:
         """Give a campaign a status that there is not, or mend it."""
         self.change(name, status="nonsense" if broken else Status.COMPLETED)
 
+    def _rule(self) -> None:
+        """Give teams rules that show: zones, a number to type, a cap."""
+        mine = sa.update(Team).where(Team.id == self.ann.team_id)
+        theirs = sa.update(Team).where(Team.id == self.newcomer.team_id).values(time_zone="Europe/Paris")
+
+        def rule(session: Session) -> None:
+            session.execute(
+                mine.values(
+                    time_zone="America/New_York", type_count_above=50, daily_cap=5000, opt_out_words="ARRET,NON"
+                )
+            )
+            session.execute(theirs)
+
+        self.place.store.write(rule)
+
+    def _draft_for_later(self, office: Office) -> None:
+        """A draft for a time to come, in which somebody has opted out, somebody waits and nobody is asked."""
+        away = "+33612345678"
+        self.place.store.write(
+            lambda session: optouts.add_all(session, [(self.ann.team_id, away)], source="person", note="asked for it")
+        )
+        listed = f"{GOOD}\nZoe;{away}\nLea;+33612345679"
+        self.found["scheduled draft"] = self._named(office.checked(listed, text=TEXT), "Winter sale")
+        later = now().replace(hour=15, minute=0, second=0, microsecond=0) + timedelta(days=40)
+        chosen = {"scheduled_for": later, "time_zone": "America/New_York", "sending_hours": "00:00-08:00"}
+        self.change("scheduled draft", **chosen, validity_seconds=3600, unknown_policy="resend", first_ten=True)
+
     def _draft(self) -> None:
         office, poor = self._office(self.ann), self._office(self.unlucky)
         self.found["draft"] = self._named(office.checked(SPOILT, text=TEXT), "Spring sale")
         self.found["nobody"] = self._named(office.checked("phone\n12\nabc\n"), "Nobody")
         self.found["dear"] = self._named(office.checked(GOOD, text="Very long indeed. " * 80), "Too dear")
+        self._draft_for_later(office)
         self.found["single"] = office.single("+12015550123", "Your order is ready")
         self.found["poor single"] = poor.single("+12015550123", "Your order is ready")
         self.found["checking"] = self._named(office.unchecked(GOOD), "A long list")
@@ -114,6 +159,11 @@ class Showroom:
         self._paint("cancelled", "Wrong text", Status.CANCELLED, {"sent": 20, "cancelled": 40})
         reason = "The gateway refuses our account: its credit is used up. Ask the operator."
         self._paint("failed", "To the moon", Status.FAILED, {"failed": 60}, error=reason)
+        self._paint("held", "Once more", Status.PROCESSING, {"queued": 30, "sent": 30})
+        waiting = (recipients.c.campaign_id == self.found["held"].id, recipients.c.state == State.QUEUED)
+        braked = sa.update(recipients).where(*waiting).values(code=brake.HELD, not_before=brake.FOR_EVER)
+        self.place.store.write(lambda session: session.execute(braked))
+        self.change("held", braked=30)
         single = office.single("+12015550123", "Hello")
         self.found["sent single"] = office.launch(single)
         self.change("sent single", status=Status.PROCESSING, queued=0, sending=1, started_at=now())
@@ -143,10 +193,13 @@ class Showroom:
         reason = "A landline cannot receive texts." if state == State.FAILED else None
         change = sa.update(recipients).where(recipients.c.id.in_(ids)).values(state=state, error=reason)
         outcome = {State.FAILED: "rejected", State.UNKNOWN: "unknown", State.SENDING: "sending"}.get(state, "sent")
-        tried = [] if state == State.QUEUED else [self._attempt(row, outcome) for row in rows[:2]]
+        called = [] if state == State.QUEUED else rows if state == State.UNKNOWN else rows[:2]
+        tried = [self._attempt(row, outcome) for row in called]
+        counted = sa.update(recipients).where(recipients.c.id.in_([row.id for row in called])).values(attempts=1)
 
         def write(session: Session) -> None:
             session.execute(change)
+            session.execute(counted)
             session.add_all(tried)
 
         self.place.store.write(write)
@@ -155,7 +208,10 @@ class Showroom:
         reason = {"rejected": "A landline cannot receive texts.", "unknown": "The connection broke."}.get(outcome)
         more = {"code": "landline" if outcome == "rejected" else None, "reason": reason}
         known = {"gateway_reference": f"sim-{row.id}" if outcome == "sent" else None, "reference": f"ours-{row.id}"}
-        times = {"started_at": now(), "ended_at": now()}
+        times: dict[str, Any] = {"started_at": now(), "ended_at": now()}
+        if outcome == "unknown" and row.row % 5:  # the others are too new to decide about
+            at = now() - timedelta(minutes=9)
+            times = {"started_at": at, "ended_at": at, "looked_up": 3, "looked_up_at": now(), "not_found": 1}
         return Attempt(
             recipient_id=row.id,
             number=1,
@@ -243,3 +299,13 @@ class Showroom:
         change = sa.update(campaigns).where(campaigns.c.id == campaign.id).values(name=name)
         self.place.store.write(lambda session: session.execute(change))
         return campaign
+
+
+def _trouble(session: Session) -> None:
+    """Let one gateway be paused, one be out of reach, and one have asked for less."""
+    opened = now() - timedelta(minutes=7)
+    why = "The gateway cannot be reached (NewConnectionError)."
+    session.add(GatewayState(name="simulated", failures=12, opened_at=opened, probe_at=now(), reason=why))
+    by = "ben@example.com: it takes texts twice today, and nobody answers the telephone"
+    session.add(GatewayState(name="kannel", failures=0, paused_at=opened, paused_by=by))
+    session.add(Rate(name="gateway:simulated", per_second=2.5, due_us=0, throttled_at=now()))

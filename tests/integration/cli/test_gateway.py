@@ -117,3 +117,20 @@ def test_gateways_own_limit_is_told(at):
     run = at(KINDS["twilio"], "http://127.0.0.1:9", SMS_MAX_SEGMENTS="30")
     said = run("try", "--to", NUMBER, "--text", "a" * 1601, code=1).stderr
     assert "This text would not be sent: Twilio takes at most 1,600 characters." in said
+
+
+def test_a_gateway_is_paused_shown_and_resumed(make_cli_app):
+    run = runner_of(make_cli_app())
+
+    assert "Paused: nothing goes through log" in run("gateway", "pause", "log", "--reason", "they move").stdout
+    shown = json.loads(run("gateway", "show", "log", "--json").stdout)
+    assert (shown["state"], shown["why"].partition(": ")[2]) == ("paused", "they move")
+    assert shown["since"].endswith("UTC")
+    assert "log is used again" in run("gateway", "resume", "log").stdout
+    assert json.loads(run("gateway", "show", "log", "--json").stdout)["state"] == "working"
+    assert "nothing to resume" in run("gateway", "resume", "log").stdout
+
+
+def test_only_a_gateway_that_is_set_up_can_be_paused(make_cli_app):
+    refused = runner_of(make_cli_app())("gateway", "pause", "pigeon", code=1)
+    assert "pigeon is not set up here; there are: log" in refused.stderr

@@ -1,0 +1,25 @@
+"""Ending campaigns whose time is over while nobody looks at their slices, since their gateway takes nothing."""
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from smsqueue.core.clock import now
+from smsqueue.domain.settlement import end_waiting
+from smsqueue.domain.stopping import TOO_LATE
+from smsqueue.models import Campaign, State, Status
+
+_OPEN = (Status.PENDING, Status.PROCESSING)
+
+
+def overdue(session: Session) -> list[int]:
+    """Return campaigns that have recipients who wait, and are not valid any more."""
+    late = (Campaign.status.in_(_OPEN), Campaign.finished_at.is_(None), Campaign.valid_until <= now())
+    return list(session.scalars(sa.select(Campaign.id).where(*late, Campaign.queued > 0).limit(100)))
+
+
+def end_overdue(session: Session, campaign_id: int) -> int:
+    """End those of its recipients who still wait, with their credits; return how many."""
+    campaign = session.get_one(Campaign, campaign_id)
+    if campaign.status not in _OPEN or campaign.valid_until is None or campaign.valid_until > now():
+        return 0
+    return end_waiting(session, campaign, None, State.EXPIRED, error=TOO_LATE)
