@@ -23,14 +23,14 @@ campaign = Commands("campaign", help="Campaigns.")
 def show_campaign(shown: Campaign, *, as_json: bool) -> None:
     """Print how a campaign stands."""
     summary = progress.summary(shown)
+    reason = read(lambda session: why.of_campaign(session, shown, settings().gateways_in_use, now()))
     if as_json:
-        show_json(summary)
+        show_json({**summary, "why": reason.sentence if reason else None})
         return
     counts = ", ".join(f"{count:,} {state}" for state, count in summary["counts"].items() if count)
     credits = ", ".join(f"{count:,} {what}" for what, count in summary["credits"].items())
     click.echo(f"{escape(shown.name)}: {shown.status}{f' ({escape(shown.error)})' if shown.error else ''}")
     click.echo(f"Recipients: {shown.total:,} ({counts or 'none yet'}). Credits: {credits}.")
-    reason = read(lambda session: why.of_campaign(session, shown, settings().gateways_in_use, now()))
     if reason:
         click.echo(escape(reason.sentence))
 
