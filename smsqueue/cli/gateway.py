@@ -21,6 +21,7 @@ from smsqueue.domain.gateway_lines import GatewayLine, lines
 from smsqueue.gateways import GATEWAYS, build
 from smsqueue.gateways.adapter import HttpAdapter
 from smsqueue.gateways.base import Adapter, Outgoing, Rejected
+from smsqueue.gateways.callbacks import INBOUND, Address
 from smsqueue.gateways.connections import trusted_tls
 from smsqueue.gateways.http import Request
 from smsqueue.observe.redaction import escape, scrub
@@ -31,6 +32,8 @@ HIDDEN = "•••"
 REFERENCE = "1-1-00000000"
 ENCODED_NUMBER = re.compile(r"%2B\d{4,}(?=\d{3})")
 CREDENTIALS = re.compile(r"(?i)^(basic|bearer) .+")
+UNSIGNED = ("kannel", "http")
+"""They may not sign what they say: then the address itself is the secret."""
 YES = {True: "yes", False: "no", None: "no limit"}
 
 
@@ -58,6 +61,7 @@ def show(name: str, as_json: bool) -> None:
     chosen = built(settings(), name)
     (line,) = read(lambda session: [each for each in lines(session, [chosen.name]) if each.name == chosen.name])
     facts = {"gateway": chosen.name, "state": line.state, **_state(line), **asdict(chosen.traits)}
+    facts |= _address(chosen)
     chosen.close()
     if as_json:
         show_json(facts)
@@ -65,6 +69,15 @@ def show(name: str, as_json: bool) -> None:
     for name, value in facts.items():
         shown = YES[value] if isinstance(value, bool) or value is None else value
         click.echo(f"{name.removeprefix('is_').removeprefix('has_').replace('_', ' '):24} {shown}")
+
+
+def _address(adapter: Adapter) -> dict[str, object]:
+    """Say where texts that come in are to be sent to, which the operator tells the gateway."""
+    address = Address.of(settings(), adapter.name)
+    if address is None or not adapter.traits.has_inbound:
+        return {}
+    is_signed = adapter.name not in UNSIGNED
+    return {"inbound_address": address.url(INBOUND) if is_signed else address.url_with_token(INBOUND)}
 
 
 def _state(line: GatewayLine) -> dict[str, object]:

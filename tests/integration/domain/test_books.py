@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from smsqueue.core.clock import now
 from smsqueue.db import Database, build_engine
-from smsqueue.domain import campaigns, completion, credits, intents, journal, slices, stopping
+from smsqueue.domain import campaigns, completion, credits, delivery, intents, journal, slices, stopping
 from smsqueue.domain.counting import Changes
 from smsqueue.domain.errors import NotEnoughCredits
 from smsqueue.domain.intents import Intent, Portion, Sender
@@ -22,7 +22,7 @@ from smsqueue.domain.jobs import SendBulkSmsJob
 from smsqueue.domain.journal import Answer
 from smsqueue.domain.slices import NotRetryable
 from smsqueue.domain.stopping import NotRunning
-from smsqueue.gateways.base import Deferred, Outcome, Rejected, Sent, Unknown
+from smsqueue.gateways.base import Deferred, Ending, Outcome, Rejected, Report, Sent, Unknown
 from smsqueue.models import Campaign, LedgerEntry, Recipient, Status
 from smsqueue.models.recipients import ACCEPTED, HELD
 from tests.domain_fixtures import LONG_AGO, Office
@@ -46,6 +46,7 @@ MOVES = {
     Status.CANCELLED: set(),
 }
 """Where a campaign may go; it is opened again by the retry of a slice that was given up."""
+ENDINGS: list[Ending] = ["sent", "delivered", "undelivered", "expired", "failed", "cancelled"]
 which = st.integers(0, 5)
 
 
@@ -65,6 +66,7 @@ class Books(RuleBasedStateMachine):
         self.known: list[Campaign] = []
         self.seen: dict[int, str] = {}
         self.air: list[tuple[Campaign, Intent]] = []
+        self.called: list[Intent] = []
 
     @rule(amount=st.integers(1, 9))
     def grant(self, amount: int) -> None:
@@ -94,6 +96,7 @@ class Books(RuleBasedStateMachine):
             began = intents.start(session, campaign, rows, SENDER, changes, portion=Portion(room), now=now())
             changes.write(session, campaign.id)
             self.air += [(campaign, intent) for intent in began]
+            self.called += began
 
         self.on_launched(number, begin)
 
@@ -117,6 +120,23 @@ class Books(RuleBasedStateMachine):
             changes.write(session, campaign.id)
 
         self.store.write(write)
+
+    @rule(told=st.lists(st.tuples(which, st.sampled_from(ENDINGS), st.booleans()), min_size=1, max_size=4))
+    def report(self, told: list[tuple[int, Ending, bool]]) -> None:
+        """The gateway reports on calls, in any order, before its answers or after, perhaps against our account."""
+        if not self.called:
+            return
+        reports = [
+            Report(
+                state=state,
+                reference=self.called[-1 - pick % len(self.called)].outgoing.reference,
+                scope="account" if is_ours and state == "undelivered" else "recipient",
+                opted_out=is_ours and state == "failed",
+            )
+            for pick, state, is_ours in told
+        ]
+        applied = self.store.write(lambda session: delivery.apply(session, "scripted", reports, now()))
+        delivery.follow_up(self.store, applied)
 
     @rule(number=which, part=which)
     def crash(self, number: int, part: int) -> None:

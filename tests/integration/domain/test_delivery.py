@@ -1,14 +1,23 @@
 """Delivery reports: what they make of attempts, recipients, credits and campaigns, whenever they come."""
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+from uuid import uuid4
+
 import pytest
 import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from smsqueue.core.clock import now
 from smsqueue.domain import delivery, settlement
+from smsqueue.domain.stopping import NotRunning
 from smsqueue.gateways.base import Deferred, Outcome, Report, Sent, Unknown
 from smsqueue.models import Campaign, DeliveryReport, GatewayReference, LedgerTransaction, OptOut, State, Status
 from tests.desk import Desk
 from tests.domain_fixtures import Office
+from tests.domain_workers import at_once
 
 
 @pytest.fixture
@@ -242,3 +251,67 @@ def test_given_up_rows_are_found_by_a_later_report(desk: Desk):
     desk.tell(intent, "sent")
     assert desk.states == [State.SENT]
     assert desk.money() == (2, 1, 1, 999)
+
+
+ANSWERS: list[Outcome] = [Sent("gw-1"), Unknown("cut")]
+
+
+@pytest.mark.databases("sqlite")
+@given(data=st.data())
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_end_is_the_same_in_any_order_with_copies_and_losses(store, data):
+    end = data.draw(st.sampled_from(["delivered", "undelivered", "expired", "failed"]))
+    answer: Outcome | None = data.draw(st.sampled_from([*ANSWERS, None]))
+    told: list[Any] = data.draw(st.lists(st.sampled_from(["sent", end]), max_size=5))
+    events = data.draw(st.permutations([*told, end, answer]))
+    office = Office.open(store, f"Office-{uuid4().hex}", 10)
+    desk = Desk(office)
+    (intent,) = desk.call()
+    for event in events:
+        if isinstance(event, str):
+            desk.tell(intent, event)
+        elif event is not None:
+            desk.answer(intent, event)
+    becomes = {"delivered": State.DELIVERED, "failed": State.FAILED}.get(end, State.UNDELIVERED)
+    assert desk.states == [becomes]
+    assert desk.money() == ((1, 1, 0, 10) if end == "failed" else (1, 0, 1, 9))
+    assert not office.problems()
+
+
+def test_the_same_failed_report_many_times_at_once_refunds_once(office: Office):
+    for _ in range(5):
+        desk = Desk(office, 3)
+        told = [Report(state="failed", reference=each.outgoing.reference) for each in desk.sent(3)]
+        assert at_once([partial(desk.tell_all, told)] * 4 + [partial(desk.tell_all, told[::-1])] * 4) == [None] * 8
+        assert desk.states == [State.FAILED] * 3
+        assert (desk.now.charged, desk.now.returned, desk.now.spent) == (3, 3, 0)
+    assert office.balance() == 1000
+
+
+def test_reports_and_answers_at_the_same_moment_count_each_text_once(office: Office):
+    for turn in range(5):
+        desk = Desk(office, 20)
+        called = desk.call(20)
+        told = [Report(state="delivered", reference=each.outgoing.reference) for each in called]
+        works: list[Callable[[], object]] = [
+            partial(desk.tell_all, told[first : first + 10][:: 1 - 2 * (turn % 2)]) for first in (0, 5, 10)
+        ]
+        works += [partial(desk.answer, each, Sent(f"gw-{each.attempt}")) for each in called[::3]]
+        works += [partial(desk.answer, each, Unknown("cut")) for each in called[1::3]]
+        assert at_once(works) == [None] * len(works)
+        assert desk.states == [State.DELIVERED] * 20
+        assert (desk.now.delivered, desk.now.spent, desk.now.returned) == (20, 20, 0)
+
+
+def test_a_cancel_and_a_report_at_the_same_moment_settle_each_recipient_once(office: Office):
+    for _ in range(5):
+        desk = Desk(office, 4)
+        called = desk.call(4)
+        for each in called:
+            desk.answer(each, Deferred(60, "unreachable", "away"))
+        told = [Report(state="delivered", reference=each.outgoing.reference) for each in called]
+        both: list[Callable[[], object]] = [partial(office.cancel, desk.campaign), partial(desk.tell_all, told)]
+        errors = at_once(both)
+        assert all(error is None or isinstance(error, NotRunning) for error in errors)
+        assert desk.states == [State.DELIVERED] * 4
+        assert desk.now.spent == 4
