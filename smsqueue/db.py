@@ -16,15 +16,18 @@ from sqlalchemy.orm import DeclarativeBase, Session
 
 T = TypeVar("T")
 POSTGRESQL_RETRY = {"40001", "40P01"}  # serialization failure, deadlock
-MYSQL_RETRY = {(1020,), (1205,), (1213,)}  # changed since read, lock wait timeout, deadlock
+# changed since read, lock wait timeout, deadlock, and what hides one: it takes the savepoint that is to be gone back to
+MYSQL_RETRY = {(1020,), (1205,), (1213,), (1305,)}
 SQLITE_BUSY = {5, 6, 261, 517}  # busy, locked, recovery, snapshot
 AFTER_COMMIT = "after_commit"
 SQLITE_ERROR = 1  # e.g. no such table
 POSTGRESQL_LIMITS = "54"  # e.g. a statement too complex
 MYSQL_SERVER_ERRORS = range(1000, 2000)  # said by a server that answers; pymysql calls most of them operational
 # changed since read, disk full, too many connections, not ready, shutting down, broken packets (1153 is one too
-# large: the statement's), too many connections of one user, lock wait timeout, deadlock, read only, interrupted, killed
-MYSQL_AWAY = {1020, 1021, 1040, 1047, 1053, 1158, 1159, 1160, 1161, 1203, 1205, 1213, 1226, 1290, 1317, 1836, 1927}
+# large: the statement's), too many connections of one user, lock wait timeout, deadlock, read only; its savepoint
+# gone, interrupted, killed
+MYSQL_AWAY = {1020, 1021, 1040, 1047, 1053, 1158, 1159, 1160, 1161, 1203, 1205, 1213, 1226, 1290}
+MYSQL_AWAY |= {1305, 1317, 1836, 1927}
 TRIES = 4  # the first and three more
 DRIVERS = {
     "postgres": "postgresql+psycopg",
