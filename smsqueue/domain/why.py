@@ -62,12 +62,12 @@ def of_campaign(
     )
 
 
-def of_recipient(recipient: Recipient, campaign: Reason | None, now: datetime) -> str | None:
+def of_recipient(recipient: Recipient, campaign: str | None, now: datetime) -> str | None:
     """Say why a recipient waits, in a sentence; None when it does not. `campaign` is why its campaign does."""
     if recipient.state != State.QUEUED:
         return None
     if recipient.not_before is None or recipient.not_before <= now:
-        return campaign.sentence if campaign else "Waits for its turn."
+        return campaign or "Waits for its turn."
     return _put_off(recipient.code, recipient.error or "", recipient.not_before)
 
 

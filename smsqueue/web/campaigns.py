@@ -12,7 +12,7 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
 from smsqueue.core.clock import now
-from smsqueue.domain import again, campaigns, first_ten, pausing, progress, standing
+from smsqueue.domain import again, campaigns, first_ten, pausing, progress, roll, standing
 from smsqueue.extensions import db, write
 from smsqueue.models import Campaign, State, Status, User
 from smsqueue.web import access, presenting, waiting
@@ -44,17 +44,17 @@ def show(uuid: UUID) -> ResponseReturnValue:
     campaign = campaigns.find(db.session(), access.current_team_id(), uuid)
     if campaign.status == Status.DRAFT:
         return redirect(url_for("bulk.review", uuid=uuid))
-    state, after = _chosen_state(), request.args.get("after", 0, type=int)
-    found = campaigns.recipients(db.session(), campaign, state=state, after=after, limit=PAGE + 1)
-    shown = found[:PAGE]
+    state, after, number = _chosen_state(), request.args.get("after", 0, type=int), request.args.get("number", "")[:20]
+    found = roll.page(db.session(), campaign, state=state, number=number, after=after, limit=PAGE + 1)
+    live = _live(campaign)
     return render_template(
         "campaigns/show.html",
-        recipients=shown,
-        attempts=campaigns.attempts(db.session(), [recipient.id for recipient in shown]),
-        next_after=shown[-1].row if len(found) > PAGE else None,
+        entries=roll.entries(db.session(), found[:PAGE], live["why"].said if live["why"] else None, now()),
+        next_after=found[PAGE - 1].row if len(found) > PAGE else None,
         after=after,
+        number=number,
         again=again.offer(db.session(), campaign),
-        **_live(campaign),
+        **live,
     )
 
 

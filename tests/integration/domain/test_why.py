@@ -128,7 +128,7 @@ def test_what_its_recipients_wait_for(office, ask, held, words):
     assert error.rstrip(".") in reason.sentence
     assert (reason.until is None) == (until is None)
     (first, *_others) = office.recipients(campaign)
-    assert why.of_recipient(first, reason, now()) == reason.sentence
+    assert why.of_recipient(first, reason.sentence, now()) == reason.sentence
 
 
 def test_the_rate_of_its_gateway(office, store, ask, working):
