@@ -156,6 +156,12 @@ def test_production_starts_with_a_strong_secret_and_a_fake_gateway_that_was_allo
     assert settings.trusted_hosts == ("sms.example.org",)
 
 
+def test_production_answers_to_the_name_that_gateways_call_too(read):
+    callbacks = {"SMS_CALLBACK_BASE_URL": "https://hooks.example.org", "SMS_CALLBACK_SECRET": SECRET}
+    settings = read(**PRODUCTION, SMS_ALLOW_FAKE_GATEWAY="yes", **callbacks)
+    assert settings.trusted_hosts == ("sms.example.org", "hooks.example.org")
+
+
 @pytest.mark.parametrize("weak", ["", "dev", "a" * 64, "change-me-please-0123456789-0123456789"])
 def test_production_refuses_a_missing_short_or_default_secret(complaints, weak):
     environ = {**PRODUCTION, "SECRET_KEY": weak, "SMS_ALLOW_FAKE_GATEWAY": "yes"}

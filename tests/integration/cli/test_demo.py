@@ -15,6 +15,7 @@ import pytest
 import sqlalchemy as sa
 from flask_security import verify_password
 
+from smsqueue.cli.crew import Crew, Ports
 from smsqueue.cli.demo import make_login
 from smsqueue.domain import accounts, credits
 from smsqueue.models import User
@@ -163,6 +164,22 @@ def three_free_ports() -> int:
             except (OSError, OverflowError):
                 continue
         return port
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.parametrize(
+    ("given", "base"),
+    [
+        ({}, "http://127.0.0.1:8000"),
+        ({"SMS_CALLBACK_BASE_URL": "http://here:1"}, "http://here:1"),
+        ({"SMS_GATEWAY": "twilio"}, None),
+    ],
+)
+def test_outside_world_is_told_where_to_report_and_a_real_gateway_is_not(tmp_path, given, base):
+    crew = Crew(Ports(8000, 8001, 8002), tmp_path / "log", given, secret="s" * 32)
+    assert crew.environment.get("SMS_CALLBACK_BASE_URL") == base
+    assert crew.environment.get("SIMULATED_CALLBACK_URL") == (base and f"{base}/callbacks/simulated/report")
+    assert crew.environment.get("SMS_CALLBACK_SECRET") == (base and "s" * 32)
 
 
 @pytest.mark.parametrize("whom", ["the demo alone", "the whole group"])
