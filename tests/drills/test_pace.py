@@ -3,6 +3,7 @@
 import json
 import statistics
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -87,6 +88,20 @@ def test_a_gateway_that_asks_for_less_gets_less_within_ten_seconds_and_more_agai
 
 
 @pytest.mark.drill
+@pytest.mark.parametrize(("latency", "many"), [(100, 9_000), (1000, 1_800)])
+def test_calls_at_once_follow_the_gateways_latency(databases, tmp_path, latency, many):
+    with scene(tmp_path, databases.ready("postgresql"), simulator={"latency_ms": latency}) as drill:
+        drill.crew.wait_for(drill.crew.start())
+        campaign = drill.office.campaign(numbers(many))
+        wait_until(lambda: drill.office.is_closed(campaign), 120)
+        times = taken_at(drill)
+    late = [time for time in times if times[-1] - 10 <= time < times[-1] - 2]
+    in_flight = len(late) / 8 * latency / 1000
+    print(f"\nRESULT {json.dumps({'drill': 'places', 'latency_ms': latency, 'in_flight': round(in_flight, 1)})}")
+    assert in_flight >= (0.9 * 64 if latency == 1000 else 0.9 * 16)
+
+
+@pytest.mark.drill
 def test_an_outage_only_delays_and_sending_goes_on_soon_after_it(databases, tmp_path):
     with scene(tmp_path, databases.ready("postgresql"), simulator={"latency_ms": 50}) as drill:
         campaign = drill.office.campaign(numbers(6_000), slice_rows=50)
@@ -108,7 +123,7 @@ def test_an_outage_only_delays_and_sending_goes_on_soon_after_it(databases, tmp_
     assert spun <= 80, "workers spun"
 
 
-def lines(drill: Scene) -> list[dict]:
+def lines(drill: Scene) -> list[dict[str, Any]]:
     """What the gateway took."""
     return log_lines(drill.outside.log)
 

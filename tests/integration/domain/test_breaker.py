@@ -125,7 +125,7 @@ def test_it_is_open_exactly_when_the_last_calls_in_a_row_came_to_nothing(office,
 
 
 def test_while_it_is_open_nobody_is_called_nobody_spends_a_try_and_one_probe_lets_all_go_on(office, make_crew):
-    there = []
+    there: list[bool] = []
 
     def answer(outgoing):
         return Sent(outgoing.reference) if there else AWAY
