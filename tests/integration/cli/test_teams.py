@@ -34,6 +34,7 @@ def test_team_show_as_json(run, ann):
     assert (shown["name"], shown["country"], shown["first_ten_above"]) == ("Front", "GB", 500)
 
 
+@pytest.mark.usefixtures("ann")
 @pytest.mark.parametrize(
     ("option", "value", "words"),
     [
@@ -46,7 +47,7 @@ def test_team_show_as_json(run, ann):
         ("--opt-out-words", "x" * 201, "200 characters"),
     ],
 )
-def test_rule_that_cannot_be_is_refused_and_nothing_changes(run, store, ann, option, value, words):
+def test_rule_that_cannot_be_is_refused_and_nothing_changes(run, store, option, value, words):
     before = vars(team_of(store))
     assert words in run("team", "set", "Front", "--max-slices", "3", option, value, code=1).stderr
     assert {**vars(team_of(store)), "_sa_instance_state": 0} == {**before, "_sa_instance_state": 0}
