@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from smsqueue.db import table_of
 from smsqueue.domain import why
 from smsqueue.domain.jobs import CheckRowsJob, campaign_tag
-from smsqueue.models import Campaign, Recipient, State, Status
+from smsqueue.models import Campaign, Recipient, State, Status, UnknownPolicy
 from smsqueue.queue.dispatch import jobs, when
 from smsqueue.queue.explain import Answer, Reason, Scene, given_up, reasons
 from smsqueue.queue.groups import Limit
@@ -18,6 +18,11 @@ from smsqueue.queue.models import FailedJob
 
 recipients = table_of(Recipient)
 ENDED = (Status.COMPLETED, Status.FAILED, Status.CANCELLED)
+UNKNOWN: dict[str, str] = {
+    UnknownPolicy.HOLD: "a gateway that can be asked is asked, then people decide",
+    UnknownPolicy.RESEND: "if nothing is heard they are sent once more, by the campaign's rule",
+    UnknownPolicy.GIVE_UP: "if nothing is heard they count as not sent, by the campaign's rule",
+}
 SHOWN = 5
 """So many of a campaign's jobs are looked at one by one; others wait for the same."""
 MOST_JOBS = 1000
@@ -86,7 +91,9 @@ def _ended(campaign: Campaign) -> Iterator[Reason]:
     why = f": {campaign.error}" if campaign.error else ""
     yield Reason(f"It has ended ({counts or 'no recipient'}){why}", since=campaign.finished_at)
     if campaign.unknown:
-        yield Reason(f"{campaign.unknown:,} are unknown: nobody can tell, so they are not sent again by themselves")
+        then = UNKNOWN.get(campaign.unknown_policy, UNKNOWN[UnknownPolicy.HOLD])
+        command = f"flask sms unknown list --campaign {campaign.uuid}"
+        yield Reason(f"{campaign.unknown:,} are unknown: nobody can tell yet; {then}", command=command)
 
 
 def _open(campaign: Campaign, carried: Sequence[Any]) -> Reason:

@@ -139,7 +139,7 @@ def test_campaign_that_only_has_to_be_closed(office, ask):
             lambda _: Unknown("no answer"),
             [
                 "It has ended (1 unknown)",
-                "1 are unknown: nobody can tell, so they are not sent again by themselves",
+                "1 are unknown: nobody can tell yet; a gateway that can be asked is asked, then people decide",
             ],
         ),
     ],
