@@ -40,6 +40,8 @@ WORDS: dict[str, tuple[int, str]] = {
     "campaign.launched": (INFO, "campaign {campaign_id} was confirmed: recipients {total}, credits {price}"),
     "campaign.started": (INFO, "campaign {campaign_id} started"),
     "campaign.ended": (INFO, "campaign {campaign_id} ended: {status}"),
+    "campaign.retried": (INFO, "campaign {campaign_id} goes again to {count} who failed, for {price} credits"),
+    "campaign.cloned": (INFO, "campaign {source_id} was cloned as draft {campaign_id}: recipients {total}"),
     "campaign.reopened": (INFO, "campaign {campaign_id} is sent again to some: jobs {jobs}"),
     "campaign.paused": (INFO, "campaign {campaign_id} was paused"),
     "campaign.resumed": (INFO, "campaign {campaign_id} goes on"),
