@@ -18,6 +18,7 @@ NOT_PAGES = {
     "campaigns.status": "JSON",
     "queue_status.poll": "JSON",
     "bulk.bad_rows": "CSV",
+    "closing.download": "CSV",
 }
 """What else answers to GET, and with what."""
 
@@ -191,6 +192,16 @@ def _takes_off_without_reason(page: Page) -> None:
     expect(page.locator("#error-summary")).to_be_focused()
 
 
+def _asks_to_cancel(page: Page) -> None:
+    page.get_by_text("Cancel this campaign…").click()
+    expect(page.get_by_role("button", name="Stop sending")).to_be_visible()
+
+
+def _asks_to_send_rest(page: Page) -> None:
+    page.get_by_text("Send the rest…").click()
+    expect(page.get_by_role("button", name="Send the rest now")).to_be_visible()
+
+
 VIEWS = {
     "sign in": View("security.login", "/login", "stranger"),
     "sign in, wrong": View("security.login", "/login", "stranger", do=_signs_in_wrongly),
@@ -243,6 +254,10 @@ VIEWS = {
     "completed, page 2": View("campaigns.show", at("completed", "?after=50")),
     "failed": View("campaigns.show", at("failed")),
     "cancelled": View("campaigns.show", at("cancelled")),
+    "scheduled": View("campaigns.show", at("scheduled"), do=_asks_to_cancel),
+    "paused": View("campaigns.show", at("paused"), do=_asks_to_cancel),
+    "first ten": View("campaigns.show", at("first ten"), do=_asks_to_send_rest),
+    "first ten, refused": View("campaigns.show", at("stopped")),
     "cancelled, none failed": View("campaigns.show", at("cancelled", "?state=failed")),
     "unknown": View("unknowns.index", "/sms/unknown"),
     "unknown, none": View("unknowns.index", "/sms/unknown", "newcomer"),
@@ -255,6 +270,14 @@ VIEWS = {
     "unknown, as sent?": View("unknowns.show", unknown("completed"), do=_decides("Count as sent")),
     "unknown, as not sent?": View("unknowns.show", unknown("processing"), do=_decides("Count as not sent")),
     "unknown, another team's": View("unknowns.show", unknown("completed"), "newcomer", status=404),
+    "completed, found by digits": View("campaigns.show", at("completed", "?number=0101"), do=_opens_menus),
+    "completed, no such number": View("campaigns.show", at("completed", "?number=99999999")),
+    "sheet": View("closing.show", at("pending", "/sheet")),
+    "sheet, problems": View("closing.show", at("completed", "/sheet")),
+    "retry": View("again.ask", at("failed", "/retry")),
+    "retry, nobody": View("again.ask", at("cancelled", "/retry")),
+    "retry, poor": View("again.ask", at("poor failed", "/retry"), "unlucky"),
+    "clone": View("bulk.review", at("clone", "/review")),
     "credits": View("credits.index", "/credits", do=lambda page: main(page).locator("summary").click()),
     "credits, none": View("credits.index", "/credits", "newcomer"),
     "credits, end": View("credits.index", "/credits?before=1"),

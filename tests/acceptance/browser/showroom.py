@@ -31,7 +31,9 @@ from smsqueue.models import (
 from smsqueue.queue import control
 from smsqueue.queue.dialects import now_us
 from smsqueue.queue.models import FailedJob, JobStat, WorkerRow
+from tests.acceptance.browser.afterwards import paint_afterwards
 from tests.acceptance.browser.installation import Installation
+from tests.acceptance.browser.waiting import paint_waiting
 from tests.domain_fixtures import Office, plain
 
 SECOND = 1_000_000
@@ -154,23 +156,23 @@ class Showroom:
     def _send(self) -> None:
         office = self._office(self.ann)
         self.found["pending"] = self._named(office.launch(office.checked(GOOD, text=TEXT)), "Summer sale")
-        self._paint("processing", "Autumn sale", Status.PROCESSING, MIXED)
-        self._paint("completed", "Winter sale", Status.COMPLETED, SENT)
-        self._paint("cancelled", "Wrong text", Status.CANCELLED, {"sent": 20, "cancelled": 40})
+        self.paint("processing", "Autumn sale", Status.PROCESSING, MIXED)
+        self.paint("completed", "Winter sale", Status.COMPLETED, SENT)
+        self.paint("cancelled", "Wrong text", Status.CANCELLED, {"sent": 20, "cancelled": 40})
         reason = "The gateway refuses our account: its credit is used up. Ask the operator."
-        self._paint("failed", "To the moon", Status.FAILED, {"failed": 60}, error=reason)
-        self._paint("held", "Once more", Status.PROCESSING, {"queued": 30, "sent": 30})
+        self.paint("failed", "To the moon", Status.FAILED, {"failed": 60}, error=reason)
+        self.paint("held", "Once more", Status.PROCESSING, {"queued": 30, "sent": 30})
         waiting = (recipients.c.campaign_id == self.found["held"].id, recipients.c.state == State.QUEUED)
         braked = sa.update(recipients).where(*waiting).values(code=brake.HELD, not_before=brake.FOR_EVER)
         self.place.store.write(lambda session: session.execute(braked))
         self.change("held", braked=30)
+        paint_waiting(self)
+        paint_afterwards(self)
         single = office.single("+12015550123", "Hello")
         self.found["sent single"] = office.launch(single)
         self.change("sent single", status=Status.PROCESSING, queued=0, sending=1, started_at=now())
 
-    def _paint(
-        self, name: str, title: str, status: Status, counts: Mapping[str, int], error: str | None = None
-    ) -> None:
+    def paint(self, name: str, title: str, status: Status, counts: Mapping[str, int], error: str | None = None) -> None:
         """Make a campaign look as if it had come so far."""
         office = self._office(self.ann)
         campaign = self.found[name] = self._named(office.launch(office.checked(GOOD, text=TEXT)), title)
@@ -181,7 +183,7 @@ class Showroom:
             left = left[number:]
         assert not left, "each recipient has a state"
         began = now() - timedelta(minutes=4)
-        over = status != Status.PROCESSING
+        over = status in (Status.COMPLETED, Status.FAILED, Status.CANCELLED)
         times = {"started_at": began, "finished_at": now() if over else None}
         zero = dict.fromkeys(map(str, State), 0)
         self.change(
