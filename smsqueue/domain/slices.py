@@ -46,7 +46,7 @@ def on_retried(session: Session, job: SendingJob, validity_seconds: int) -> None
     campaign = session.get(Campaign, job.campaign_id)
     if campaign is None or not settlement.charge_again(session, campaign, job.rows, user_id=campaign.user_id):
         raise NotRetryable(f"Nothing of campaign {job.campaign_id} is left to send again by this job.")
-    values = {  # MariaDB sets them in this order, so what asks for another column's value comes before that
+    values = {
         "gave_up": sa.case((campaigns.c.gave_up > 0, campaigns.c.gave_up - 1), else_=0),
         "finished_at": None,
         "error": None,
