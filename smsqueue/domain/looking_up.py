@@ -17,7 +17,9 @@ from smsqueue.core.clock import now
 from smsqueue.domain import answers, delivery, questions, resolving
 from smsqueue.domain.answers import Answered, Counts, Said
 from smsqueue.domain.questions import Question
+from smsqueue.domain.repeating import let_through
 from smsqueue.domain.resolving import Terms
+from smsqueue.domain.traffic import Traffic
 from smsqueue.domain.turns import CHUNK, Turn, traits_of
 from smsqueue.gateways.base import Gateway, LooksUp, Sent, Unknown
 from smsqueue.models import Campaign
@@ -25,6 +27,8 @@ from smsqueue.queue.events import emit
 from smsqueue.queue.runner import Run, Snooze
 
 LONGEST_SNOOZE_SECONDS = 3600.0
+SHUT = timedelta(seconds=3)
+"""So long is waited when a gateway takes nothing just now."""
 KEPT = timedelta(days=7)
 """So long after they stopped being valid a campaign's unknown texts are looked after; later only people ask."""
 BOTH = Unknown("The gateway gives the same message for two attempts.")
@@ -52,8 +56,11 @@ def askable(gateways: Mapping[str, Gateway]) -> frozenset[str]:
 class Clearing:
     """One turn of clearing up a campaign."""
 
-    def __init__(self, run: Run, gateways: Mapping[str, Gateway], terms: Terms, campaign_id: int) -> None:
+    def __init__(
+        self, run: Run, gateways: Mapping[str, Gateway], terms: Terms, campaign_id: int, traffic: Traffic
+    ) -> None:
         self._run, self._gateways, self._terms, self._campaign_id = run, gateways, terms, campaign_id
+        self._traffic = traffic
         self._campaign = Campaign()
         self._soonest: datetime | None = None
         self._counts = Counts()
@@ -81,12 +88,22 @@ class Clearing:
 
     def _treat(self, chunk: Sequence[Question], turn: Turn) -> None:
         due = [question for question in chunk if self._is_due(question)]
-        if due:
+        if due and (due := self._let_through(due)):
             self._ask(due, turn)
         late = [question for question in chunk if self._is_decided(question)]
         if late:
             decide = partial(answers.decide, campaign_id=self._campaign_id, asked=late, terms=self._terms)
             self._counts += self._run.database.write(decide)
+
+    def _let_through(self, due: list[Question]) -> list[Question]:
+        """Leave out what would have to be sent once more and may not go out just now."""
+        again = [question for question in due if not can_look_up(self._gateways[question.gateway])]
+        if not again:
+            return due
+        passing = self._run.database.write(partial(let_through, traffic=self._traffic, wanted=again))
+        if len(passing) < len(again):
+            self._is_time(self._now + SHUT)
+        return [question for question in due if question in passing or question not in again]
 
     def _ask(self, due: Sequence[Question], turn: Turn) -> None:
         with self._run.database.reading() as session:

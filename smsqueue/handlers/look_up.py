@@ -24,8 +24,8 @@ class Services(Protocol):
 
 def unknown(job: LookUpJob, run: Run, *, services: Services) -> Snooze | None:
     """Clear up the unknown recipients of a campaign."""
-    gateways, terms = services.senders.gateways, Terms.of(services.settings)
-    return Clearing(run, gateways, terms, job.campaign_id).work(once=job.once)
+    senders, terms = services.senders, Terms.of(services.settings)
+    return Clearing(run, senders.gateways, terms, job.campaign_id, senders.traffic).work(once=job.once)
 
 
 def reports(job: FetchReportsJob, run: Run, *, services: Services) -> Snooze | None:

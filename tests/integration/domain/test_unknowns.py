@@ -9,9 +9,10 @@ import sqlalchemy as sa
 from smsqueue.cli.services import look_after_unknown
 from smsqueue.core.clock import now
 from smsqueue.db import table_of
-from smsqueue.domain import resolving, unknowns
+from smsqueue.domain import breaker, resolving, unknowns
 from smsqueue.domain.jobs import LookUpJob
 from smsqueue.domain.resolving import Terms
+from smsqueue.domain.senders import Senders
 from smsqueue.domain.unknowns import Choice, Decision, TooEarly
 from smsqueue.gateways.base import Deferred, NotFound, Rejected, Sent, Traits, Unknown
 from smsqueue.models import Attempt, Campaign, Status, UnknownPolicy
@@ -419,3 +420,33 @@ def test_the_list_goes_on_where_it_ended(office, make_crew):
     assert [(row.campaign_id, row.row) for row in first + last] == [(one.id, n) for n in (1, 2, 3)] + [
         (two.id, n) for n in (1, 2)
     ]
+
+
+def test_nothing_is_repeated_through_a_gateway_that_is_paused(office, make_crew):
+    answers = iter([LOST, LOST])
+    gateway = Scripted(lambda outgoing: next(answers, None) or sent(outgoing))
+    gateway.traits = Traits(is_idempotent=True)
+    campaign, _ = lose(office, make_crew, gateway)
+    age(office)
+    office.store.write(lambda session: breaker.pause(session, "scripted", "ben", "it moves house", now()))
+    look(office, make_crew(gateway), campaign)
+    held_back = len(gateway.calls)
+    office.store.write(lambda session: breaker.resume(session, "scripted", "ben", now()))
+
+    look(office, make_crew(gateway), campaign)
+
+    assert (held_back, office.states(campaign)) == (2, {"sent": 2})
+
+
+def test_repeats_take_tokens_of_the_gateways_rate(office, make_crew):
+    gateway = Scripted(lambda outgoing: LOST)
+    gateway.traits = Traits(is_idempotent=True)
+    campaign, _ = lose(office, make_crew, gateway, count=6)
+    age(office)
+    limits = {"scripted": 4.0}
+    crew = make_crew(gateway)
+    crew.services.__dict__["_senders"] = Senders({"scripted": gateway}, 4, limits=limits)
+
+    look(office, crew, campaign)
+
+    assert len(gateway.calls) == 8, "half a second's worth of four a second, and not all six"
