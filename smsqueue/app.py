@@ -11,6 +11,7 @@ from smsqueue import foundation
 from smsqueue.cli.group import sms
 from smsqueue.config import Settings
 from smsqueue.domain import looking_up
+from smsqueue.domain.goodbye import Goodbye
 from smsqueue.domain.hearing import Hearing
 from smsqueue.extensions import database, db
 from smsqueue.gateways import build_all
@@ -92,7 +93,8 @@ def register_web(app: Flask) -> None:
     for module in PAGES:
         app.register_blueprint(module.bp)
     unknowns.install(app, cache(partial(_askable, app.config["SETTINGS"])))
-    callbacks.install(app, Hearing(partial(build_all, app.config["SETTINGS"]), database))
+    chosen: Settings = app.config["SETTINGS"]
+    callbacks.install(app, Hearing(partial(build_all, chosen), database, Goodbye.of(chosen)))
 
 
 def _askable(settings: Settings) -> frozenset[str]:

@@ -80,6 +80,8 @@ class GatewaySettings:
         "SMS_CALLBACK_SECRET", text, "", "key of the tokens in it", shown_default="none", secret=True
     )
 
+    goodbye: str = setting("SMS_GOODBYE", text, "", "answer to a STOP", shown_default="none")
+
     twilio_account_sid: str = setting(
         "TWILIO_ACCOUNT_SID",
         _matching("AC[0-9a-f]{32}", "must be AC and 32 hexadecimal digits"),

@@ -13,6 +13,7 @@ from smsqueue.core.errors import SmsQueueError
 from smsqueue.db import Database
 from smsqueue.domain import delivery, inbound
 from smsqueue.domain.delivery import Applied
+from smsqueue.domain.goodbye import Goodbye
 from smsqueue.domain.together import Together
 from smsqueue.gateways.base import Adapter, Callback, Report, Reports, Verdict
 from smsqueue.queue.events import emit
@@ -40,8 +41,14 @@ class _Told:
 class Hearing:
     """Hears callbacks for all gateways; made once a process, and used by all of its threads."""
 
-    def __init__(self, gateways: Callable[[], Mapping[str, Adapter]], database: Callable[[], Database]) -> None:
+    def __init__(
+        self,
+        gateways: Callable[[], Mapping[str, Adapter]],
+        database: Callable[[], Database],
+        goodbye: Goodbye | None = None,
+    ) -> None:
         """Ask for gateways and database when the first callback comes."""
+        self._goodbye = goodbye
         self._make_gateways, self._make_database = gateways, database
         self._together = Together(self._apply, seconds=TOGETHER_SECONDS)
 
@@ -60,7 +67,7 @@ class Hearing:
         if told:
             self._together.do(_Told(gateway, told))
         if text:
-            inbound.receive(self._database, gateway, text, now())
+            inbound.receive(self._database, gateway, text, now(), self._goodbye)
         if not told and not text:
             emit("callback.unread", gateway=gateway, reference=shown)
         return adapter.traits.answer_status

@@ -1,7 +1,7 @@
 """Texts that come in: kept once, put together from their pieces, and obeyed where they say "no more"."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,6 +15,7 @@ from smsqueue.db import Database, changed, table_of
 from smsqueue.domain import optouts
 from smsqueue.domain.delivery import clean
 from smsqueue.domain.errors import NotFound
+from smsqueue.domain.goodbye import Goodbye
 from smsqueue.domain.meanings import Meaning, meaning_of, own_words
 from smsqueue.gateways.base import Inbound
 from smsqueue.models import Campaign, InboundText, Recipient, Team
@@ -36,15 +37,15 @@ class Texted:
     own_words: list[str]
 
 
-def receive(database: Database, gateway: str, told: Inbound, now: datetime) -> None:
+def receive(database: Database, gateway: str, told: Inbound, now: datetime, goodbye: Goodbye | None = None) -> None:
     """Keep a text that came in and do what it asks for; the same one again changes nothing."""
-    database.write(lambda session: keep(session, gateway, told, now))
+    database.write(lambda session: keep(session, gateway, told, now, goodbye))
     if told.piece:
         # In a transaction of its own: of two that keep the last two pieces at once, neither sees the other's.
-        database.write(lambda session: join(session, gateway, told, now))
+        database.write(lambda session: join(session, gateway, told, now, goodbye))
 
 
-def keep(session: Session, gateway: str, told: Inbound, now: datetime) -> None:
+def keep(session: Session, gateway: str, told: Inbound, now: datetime, goodbye: Goodbye | None) -> None:
     """Store a text, and obey it unless it is only a piece."""
     piece, number, count = told.piece or (None, None, None)
     sender, text = clean(told.sender, 20), clean(told.text, LONGEST)
@@ -66,10 +67,10 @@ def keep(session: Session, gateway: str, told: Inbound, now: datetime) -> None:
         mine = (texts.c.gateway == gateway, texts.c.sender == sender, texts.c.piece_reference.is_(None))
         new = sa.select(texts.c.id).where(*mine, texts.c.meaning == PIECE)  # none: it was there already
         for id_ in session.scalars(new).all():
-            _understand(session, id_, sender, text, now)
+            _obey(session, _understand(session, id_, sender, text), sender, now, goodbye)
 
 
-def join(session: Session, gateway: str, told: Inbound, now: datetime) -> None:
+def join(session: Session, gateway: str, told: Inbound, now: datetime, goodbye: Goodbye | None) -> None:
     """Put the pieces of a text together when all are there, and obey it."""
     reference, _, count = told.piece or ("", 0, 0)
     pieces = sa.select(texts.c.id, texts.c.piece_number, texts.c.text).where(
@@ -86,23 +87,33 @@ def join(session: Session, gateway: str, told: Inbound, now: datetime) -> None:
     text = "".join(found[number].text for number in range(1, count + 1))[:LONGEST]
     others = [row.id for number, row in found.items() if number != 1]
     session.execute(sa.update(texts).where(texts.c.id.in_(others)).values(meaning=JOINED, text=""))
-    _understand(session, found[1].id, clean(told.sender, 20), text, now)
+    sender = clean(told.sender, 20)
+    _obey(session, _understand(session, found[1].id, sender, text), sender, now, goodbye)
 
 
-def _understand(session: Session, text_id: int, sender: str, text: str, now: datetime) -> None:
-    """Find whose text it is and what it asks for, and do that."""
+def _understand(session: Session, text_id: int, sender: str, text: str) -> dict[int, Meaning]:
+    """Find whose text it is; return what it means to each team that has texted its sender, the last one first."""
     teams = _teams_that_texted(session, sender)
     meanings = {each.team_id: meaning_of(text, each.own_words) for each in teams}
     last = teams[0].team_id if teams else None
     meaning = meanings[last] if last is not None else meaning_of(text)
     values = {"team_id": last, "meaning": meaning, "text": text}
     session.execute(sa.update(texts).where(texts.c.id == text_id).values(values))
-    # Whoever was texted has a number that fits into the list.
+    emit_once_committed(session, "text.received", team_id=last, meaning=meaning)
+    return meanings
+
+
+def _obey(
+    session: Session, meanings: Mapping[int, Meaning], sender: str, now: datetime, goodbye: Goodbye | None
+) -> None:
+    """Do what a text asks for; whoever was texted has a number that fits into the list."""
+    last = next(iter(meanings), None)
+    if goodbye and last is not None and meanings[last] is Meaning.STOP:
+        goodbye.say(session, last, sender)  # before they are on the list; on it already, they are not answered again
     out = {(team_id, sender) for team_id, what in meanings.items() if what is Meaning.STOP}
     back = {(team_id, sender) for team_id, what in meanings.items() if what is Meaning.START}
     optouts.add_all(session, out, source="stop", at=now)
     optouts.let_back(session, back)
-    emit_once_committed(session, "text.received", team_id=last, meaning=meaning)
 
 
 def _teams_that_texted(session: Session, number: str) -> list[Texted]:

@@ -19,13 +19,16 @@ OPTED_OUT = "Opted out: this number wants no texts of this team."
 CODE = "opted_out"
 STOP, GATEWAY, PERSON = "stop", "gateway", "person"
 """Who put a number on a list: its owner, a gateway that refused it for that reason, or somebody of the team."""
+LAST_WORD = 0
+"""The `source_row`, which counts from 1, of a text that says goodbye: it goes although its number is on the list."""
 CHUNK = 1000
 
 
 def has_opted_out(team_id: Any) -> sa.ColumnElement[bool]:
     """Build the condition that a recipient's number has opted out of a team (an id, a column or a parameter)."""
     mine = (opt_outs.c.team_id == team_id, opt_outs.c.number == recipients.c.number)
-    return sa.select(sa.literal(1)).where(*mine).correlate_except(opt_outs).exists()
+    on_list = sa.select(sa.literal(1)).where(*mine).correlate_except(opt_outs).exists()
+    return sa.and_(recipients.c.source_row != LAST_WORD, on_list)
 
 
 def suppress(session: Session, campaign: Campaign, rows: Rows | None = None) -> int:

@@ -8,10 +8,11 @@ import sqlalchemy as sa
 
 from smsqueue.core.clock import now
 from smsqueue.domain import inbound, optouts
+from smsqueue.domain.goodbye import Goodbye
 from smsqueue.gateways.base import Inbound, Rejected
 from smsqueue.models import InboundText, State, Team
 from tests.desk import Desk
-from tests.domain_fixtures import Office
+from tests.domain_fixtures import TERMS, Office
 from tests.domain_workers import Crew, Scripted, at_once
 
 
@@ -163,3 +164,33 @@ def test_the_list_is_searched_paged_and_counted(office):
     assert [each.number for each in found] == ["+12015550077"]
     gone = {(office.team.id, numbers[0]), (office.team.id, "+12015559999")}
     assert office.store.write(lambda session: optouts.remove_all(session, gone, reason="asked on the phone")) == 1
+
+
+GOODBYE = Goodbye("You get no more texts of us.", TERMS, 10)
+
+
+def test_a_stop_is_answered_once_although_its_number_is_on_the_list(office, texted, make_crew):
+    gateway = Scripted()
+    crew: Crew = make_crew(gateway)
+    for _ in range(2):
+        told = Inbound(sender=texted, to="us", text="STOP")
+        inbound.receive(office.store, "scripted", told, now(), GOODBYE)
+        assert on_list(office) == [(texted, "stop")]
+        crew.finish(office)
+    assert [(each.to, each.text) for each in gateway.calls] == [(texted, GOODBYE.text)]
+    assert office.balance() == 1000 - 2
+
+
+def test_a_stop_that_cannot_be_answered_is_obeyed_all_the_same(store, make_crew):
+    office = Office.open(store, "Poor", 1)
+    (intent,) = Desk(office).sent()
+    inbound.receive(store, "scripted", Inbound(sender=intent.outgoing.to, to="us", text="STOP"), now(), GOODBYE)
+    assert on_list(office) == [(intent.outgoing.to, "stop")]
+    assert office.balance() == 0
+    assert not office.problems()
+
+
+def test_start_and_other_texts_are_not_answered(office, texted):
+    for text in ("START", "Thanks", "please stop"):
+        inbound.receive(office.store, "scripted", Inbound(sender=texted, to="us", text=text), now(), GOODBYE)
+    assert office.balance() == 999
