@@ -59,7 +59,10 @@ def write_campaign(page: Page, name: str, text: str, content: str, filename: str
 
 
 def confirm(page: Page) -> None:
-    """Press Send on a review, and land on the campaign's page."""
+    """Press Send on a review, with the number typed where it is asked for, and land on the campaign's page."""
+    asked = page.get_by_label("Number of recipients")
+    if asked.count():
+        asked.fill(button(page, "Send ").inner_text().split()[1])
     press(page, "Send ")
     page.wait_for_url(re.compile(r"/sms/campaigns/[0-9a-f-]+$"))
 
