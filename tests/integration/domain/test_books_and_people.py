@@ -15,7 +15,7 @@ from tests.domain_fixtures import TERMS
 from tests.integration.domain.test_books import Books, play, which
 
 AT_ONCE = Terms(patience_seconds=0, wait_seconds=0)
-DRILLED = 500 if os.environ.get("DRILL_SIZE") == "full" else 60
+DRILLED = 500 if os.environ.get("DRILL_SIZE") == "full" else 30
 
 
 class BooksAndPeople(Books):
