@@ -26,8 +26,8 @@ URGENT_AHEAD_SECONDS = 0.9
 PORTION_SECONDS = 0.25
 """Whoever finds no token waits until there are so many seconds' worth: not one claim for each."""
 SHORTEST_WAIT_SECONDS = 0.005
-SLOWEST = 0.2
-"""No gateway is slowed down to less than one segment in five seconds."""
+SLOWEST = 0.5
+"""No gateway is slowed down to less than one segment in two seconds."""
 NO_LIMIT = 10_000.0
 """A rate of so many is none; so is one that was lowered where the settings know none, and has come back so far."""
 DOUBLES_SECONDS = 5.0

@@ -28,9 +28,11 @@ SHUT_SECONDS = 3.0
 """So often is looked whether a gateway that was shut is open again."""
 SOON_SECONDS = 0.25
 MEASURED_SECONDS = 3.0
-MANY_THROTTLED = 6
-THROTTLED_SHARE = 0.25
-"""Only where so many of the last answers ask for less does the rate fall: one alone only waits for its own time."""
+MEASURED_ANSWERS = 30
+"""The last answers are those of so many seconds, and so many at least."""
+MANY_THROTTLED = 8
+THROTTLED_SHARE = 0.5
+"""Only where so many of the last answers ask for less does the rate fall: a few are noise, and wait for their time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +177,7 @@ class Traffic:
         with self._lock:
             recent = self._recent[name]
             recent.append(Batch(now, len(answers), segments, len(throttled)))
-            while recent[0].at < now - MEASURED_SECONDS:
-                recent.popleft()
+            _forget_the_old(recent, now)
             if not throttled or not _is_too_fast(recent):
                 return
             measured = sum(batch.segments for batch in recent) / max(1.0, now - recent[0].at)
@@ -197,6 +198,12 @@ def _pause(answer: Answer) -> float | None:
     """Return for how long an answer asks us to wait, if it says that we are too fast."""
     outcome = answer.outcome
     return outcome.after_seconds if isinstance(outcome, Deferred) and outcome.cause == "throttled" else None
+
+
+def _forget_the_old(recent: deque[Batch], now: float) -> None:
+    left = sum(batch.answers for batch in recent)
+    while recent[0].at < now - MEASURED_SECONDS and left - recent[0].answers >= MEASURED_ANSWERS:
+        left -= recent.popleft().answers
 
 
 def _is_too_fast(recent: Collection[Batch]) -> bool:
