@@ -31,9 +31,8 @@ def index() -> ResponseReturnValue:
     """List the campaigns that have unknown messages, newest first."""
     before = request.args.get("before", type=int)
     found = unknowns.campaigns(db.session(), access.current_team_id(), before, PAGE + 1)
-    shown = [(campaign, facts_of(campaign)) for campaign in found[:PAGE]]
     older = found[PAGE - 1].id if len(found) > PAGE else None
-    return render_template("unknowns/index.html", shown=shown, older=older, before=before)
+    return render_template("unknowns/index.html", shown=found[:PAGE], older=older, before=before)
 
 
 @bp.get("/<uuid:uuid>")

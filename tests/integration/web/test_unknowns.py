@@ -72,7 +72,7 @@ def test_the_list_names_the_campaign_and_what_is_held(member, office):
 
     assert "Sale" in said
     assert "3 of 3" in said
-    assert "cannot be asked" in said
+    assert "you decide" in said
 
 
 def test_another_teams_messages_are_not_shown_nor_decided_about(make_visitor, factory, office):
