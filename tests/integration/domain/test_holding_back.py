@@ -1,5 +1,6 @@
 """Recipients that may not go now: at night, or by the brake of their number."""
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,6 +12,7 @@ from smsqueue.domain import brake
 from smsqueue.domain.holding_back import hold_back
 from smsqueue.models import Attempt, Campaign, Recipient, State, Status, Team
 from tests.domain_fixtures import plain
+from tests.domain_workers import Scripted, at_once
 
 ALL = (1, 1000)
 NIGHT = datetime(2026, 1, 5, 23, tzinfo=UTC)
@@ -208,3 +210,21 @@ def test_held_recipients_nobody_lets_go_expire_and_are_credited(office, crew):
     crew.finish(office)
     assert office.states(campaign) == {"expired": 3, "sent": 2}
     assert office.balance() == before - 2
+
+
+def test_workers_on_four_campaigns_at_once_send_the_same_words_twice_to_each_number(office, make_crew):
+    waiting = [office.launched(6, slice_rows=2) for _ in range(4)]
+    gateway = Scripted()
+    crews = [make_crew(gateway, SMS_CONCURRENCY="2") for _ in range(4)]
+    assert at_once([crew.drain for crew in crews]) == [None] * 4
+    assert Counter(gateway.numbers) == dict.fromkeys(plain(6), 2)
+    assert [office.states(campaign) for campaign in waiting] == [{"sent": 6}] * 2 + [{"queued": 6}] * 2
+
+
+def test_workers_call_nobody_outside_of_the_hours_and_the_campaign_stays_valid(office, crew):
+    campaign = with_hours(office, [FRENCH, JAPANESE], hours=f"{now():%H}:00-{now():%H}:01")
+    crew.drain()
+    rows = office.recipients(campaign)
+    assert {row.state for row in rows} == {State.QUEUED}
+    assert all(row.code == "hours" and row.not_before is not None for row in rows)
+    assert office.reload(campaign).valid_until > now() + timedelta(days=1)
