@@ -29,7 +29,13 @@ RUNNING = sa.text("SELECT id FROM workers WHERE pid = :pid AND state = 'running'
 ALL_IDS = sa.text("SELECT id FROM workers WHERE pid = :pid")
 IN_HAND = sa.text("SELECT count(*) FROM sms_attempts WHERE worker_id = :worker AND outcome = 'sending'")
 OURS = ("SMS_", "SIMULATED_", "MAIL_", "DATABASE_", "QUEUE_", "SECRET_", "BASE_URL", "TRUSTED_", "LOG_GATEWAY_")
+IS_FULL = os.environ.get("DRILL_SIZE") == "full"
 Numbers = tuple[str, ...]
+
+
+def kinds(*names: str) -> tuple[str, ...]:
+    """Name the databases of a drill: all of these at full size, else the first."""
+    return names if IS_FULL else names[:1]
 
 
 @cache

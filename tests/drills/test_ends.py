@@ -1,6 +1,5 @@
 """Campaigns end: finished by four workers together, and cancelled in the middle."""
 
-import os
 from collections import Counter
 from datetime import UTC, datetime
 
@@ -8,12 +7,11 @@ import pytest
 import sqlalchemy as sa
 
 from smsqueue.domain import campaigns
-from tests.drills.crew import numbers, open_calls, scene
+from tests.drills.crew import IS_FULL, kinds, numbers, open_calls, scene
 from tests.drills.judging import judge, log_lines, moment
 from tests.drills.verdicts import check, tell
 from tests.outside import wait_until
 
-IS_FULL = os.environ.get("DRILL_SIZE") == "full"
 CAMPAIGNS = 100 if IS_FULL else 25
 FINISHERS = 4
 NOTICES = sa.text("SELECT data FROM notifications WHERE type LIKE 'campaign.%'")
@@ -26,7 +24,7 @@ WINDOW = 2 * CONCURRENCY
 
 
 @pytest.mark.drill
-@pytest.mark.parametrize("kind", ["postgresql"])
+@pytest.mark.parametrize("kind", kinds("postgresql", "sqlite"))
 def test_campaigns_that_four_workers_finish_together_end_once(databases, tmp_path, kind):
     with scene(tmp_path, databases.ready(kind), simulator={"latency_ms": 100}, **open_calls(1)) as drill:
         drill.crew.wait_for(drill.crew.start(FINISHERS))
@@ -55,7 +53,7 @@ def fours(count: int) -> list[tuple[str, ...]]:
 
 
 @pytest.mark.drill
-@pytest.mark.parametrize("kind", ["postgresql"])
+@pytest.mark.parametrize("kind", kinds("postgresql", "sqlite"))
 def test_a_campaign_that_is_cancelled_sends_no_more_than_its_windows(databases, tmp_path, kind):
     with scene(tmp_path, databases.ready(kind), simulator={"latency_ms": 100}, **open_calls(CONCURRENCY)) as drill:
         campaign = drill.office.campaign(numbers(3 * CANCELLED_AT), slice_rows=200)

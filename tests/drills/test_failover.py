@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from smsqueue.models import Campaign
-from tests.drills.crew import Scene, numbers, scene
+from tests.drills.crew import Scene, kinds, numbers, scene
 from tests.drills.judging import Findings, Kill, judge, log_lines
 from tests.drills.verdicts import check, tell
 from tests.outside import Outside, wait_until
@@ -116,7 +116,7 @@ def close(pair: Pair, campaign: Campaign, kills: list[Kill], name: str) -> Findi
 
 
 @pytest.mark.drill
-@pytest.mark.parametrize("kind", ["postgresql", "sqlite", "mariadb"])
+@pytest.mark.parametrize("kind", kinds("postgresql", "sqlite", "mariadb"))
 def test_the_second_takes_over_from_a_gateway_that_dies_and_gives_back_when_it_lives(databases, tmp_path, kind):
     with pair(tmp_path, databases.ready(kind), {}) as both:
         campaign = both.launch()

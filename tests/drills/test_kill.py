@@ -3,7 +3,6 @@
 `DRILL_SIZE=full` is the full size (10,000 recipients); `DRILL_SEED` repeats a run.
 """
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ import pytest
 
 from smsqueue.models import Campaign
 from tests.domain_fixtures import areas
-from tests.drills.crew import Numbers, Scene, open_calls, scene
+from tests.drills.crew import IS_FULL, Numbers, Scene, open_calls, scene
 from tests.drills.judging import Kill, judge, taken_but_unknown
 from tests.drills.verdicts import check, show_kill, tell
 from tests.drills.watching import Watch
@@ -21,7 +20,6 @@ from tests.kannel import free_ports
 from tests.outside import rest, wait_until
 from tests.processes import Process
 
-IS_FULL = os.environ.get("DRILL_SIZE") == "full"
 WORKERS, KILL_EVERY_SECONDS = 4, 2.0
 CONCURRENCY = 16 if IS_FULL else 4
 WINDOW = 2 * CONCURRENCY

@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from smsqueue.models import Campaign
-from tests.drills.crew import Scene, numbers, open_calls, scene
+from tests.drills.crew import Scene, kinds, numbers, open_calls, scene
 from tests.drills.judging import Findings, Kill, judge, log_lines
 from tests.drills.verdicts import check, tell
 from tests.drills.yard import bounce, seconds_until
@@ -23,7 +23,7 @@ Loss = Callable[[Scene], list[Kill]]
 
 
 @pytest.mark.drill
-@pytest.mark.parametrize("kind", ["postgresql", "sqlite"])
+@pytest.mark.parametrize("kind", kinds("postgresql", "sqlite"))
 def test_a_gateway_that_is_killed_leaves_only_its_open_calls_unknown(databases, tmp_path, kind):
     with scene(tmp_path, databases.ready(kind), simulator=SIMULATOR, **open_calls(CONCURRENCY)) as drill:
         findings, audit = lose_and_finish(drill, [lose_gateway, lose_gateway])

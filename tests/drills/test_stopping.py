@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from tests.drills.crew import Scene, Worker, numbers, open_calls, scene
+from tests.drills.crew import Scene, Worker, kinds, numbers, open_calls, scene
 from tests.drills.judging import Kill, judge, log_lines, moment
 from tests.drills.verdicts import check, tell
 from tests.outside import wait_until
@@ -35,7 +35,7 @@ def to_group_twice(worker: Worker) -> None:
 
 
 @pytest.mark.drill
-@pytest.mark.parametrize("kind", ["postgresql", "sqlite"])
+@pytest.mark.parametrize("kind", kinds("postgresql", "sqlite"))
 def test_a_worker_that_is_told_to_stop_loses_nothing(databases, tmp_path, kind):
     simulator: dict[str, object] = {"latency_ms": 700}
     with scene(tmp_path, databases.ready(kind), simulator=simulator, **open_calls(CONCURRENCY)) as drill:
