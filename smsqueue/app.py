@@ -10,9 +10,9 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from smsqueue import foundation
 from smsqueue.cli.group import sms
 from smsqueue.config import Settings
-from smsqueue.domain import looking_up
 from smsqueue.domain.goodbye import Goodbye
 from smsqueue.domain.hearing import Hearing
+from smsqueue.domain.looking_up import Askable
 from smsqueue.extensions import database, db
 from smsqueue.gateways import build_all
 from smsqueue.gateways.base import BadGateway
@@ -97,15 +97,15 @@ def register_web(app: Flask) -> None:
     callbacks.install(app, Hearing(partial(build_all, chosen), database, Goodbye.of(chosen)))
 
 
-def _askable(settings: Settings) -> frozenset[str]:
+def _askable(settings: Settings) -> Askable:
     """Name the gateways that can be asked about a text, as far as they can be used at all."""
     try:
         gateways = build_all(settings)
     except BadGateway:
-        return frozenset()
+        return Askable()
     for gateway in gateways.values():
         gateway.close()
-    return looking_up.askable(gateways)
+    return Askable.among(gateways)
 
 
 def main() -> None:

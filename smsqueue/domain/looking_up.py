@@ -6,7 +6,7 @@ another look-up may come at the same time.
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -46,11 +46,19 @@ def can_look_up(gateway: Gateway) -> bool:
     return isinstance(gateway, LooksUp) and traits_of(gateway).look_up != "none"
 
 
-def askable(gateways: Mapping[str, Gateway]) -> frozenset[str]:
-    """Name the gateways that tell, in one way or the other, whether they took an attempt."""
-    return frozenset(
-        name for name, gateway in gateways.items() if can_look_up(gateway) or traits_of(gateway).is_idempotent
-    )
+@dataclass(frozen=True, slots=True)
+class Askable:
+    """Which gateways tell whether they took a text, by a look-up or when they are handed the same text again."""
+
+    by_look_up: frozenset[str] = frozenset()
+    by_repeat: frozenset[str] = frozenset()
+
+    @classmethod
+    def among(cls, gateways: Mapping[str, Gateway]) -> "Askable":
+        """Ask the gateways themselves."""
+        found = frozenset(name for name, gateway in gateways.items() if can_look_up(gateway))
+        again = frozenset(name for name, gateway in gateways.items() if traits_of(gateway).is_idempotent)
+        return cls(found, again - found)
 
 
 class Clearing:

@@ -12,12 +12,12 @@ from sqlalchemy.orm import Session
 
 from smsqueue.core.errors import SmsQueueError
 from smsqueue.db import Database, table_of
-from smsqueue.domain import delivery, resolving
+from smsqueue.domain import delivery, questions, resolving
 from smsqueue.domain.delivery import Applied
 from smsqueue.domain.jobs import LookUpJob
 from smsqueue.domain.resolving import Terms, last_attempt
 from smsqueue.gateways.base import Sent
-from smsqueue.models import Attempt, Campaign, Recipient, State
+from smsqueue.models import Attempt, Campaign, Recipient, State, Status
 from smsqueue.queue.dispatch import enqueue
 from smsqueue.queue.events import emit
 
@@ -57,6 +57,8 @@ class Facts:
     looked_up_at: datetime | None
     since: datetime | None
     gateways: frozenset[str]
+    may_repeat: bool
+    """The same text may go out again, to a gateway that takes each reference only once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,9 @@ def facts(session: Session, campaign: Campaign, terms: Terms) -> Facts:
     mine = Choice(campaign.id).conditions()
     one = session.execute(sa.select(*columns).join(attempts, last_attempt).where(*mine)).one()
     names = session.scalars(sa.select(attempts.c.gateway).distinct().join(recipients, last_attempt).where(*mine))
-    return Facts(one[0], int(one[1]), int(one[2]), int(one[3]), one[4], one[5], frozenset(names))
+    many, credits, early, looked_up = (int(number) for number in one[:4])
+    may_repeat = campaign.status != Status.PAUSED and questions.may_resend(campaign, before + terms.patience)
+    return Facts(many, credits, early, looked_up, one[4], one[5], frozenset(names), may_repeat)
 
 
 def listing(session: Session, choice: Sequence[Choice], after: tuple[int, int] = (0, 0), limit: int = 50) -> list[Any]:

@@ -8,6 +8,7 @@ from flask.typing import ResponseReturnValue
 
 from smsqueue.config import Settings
 from smsqueue.domain import campaigns, unknowns
+from smsqueue.domain.looking_up import Askable
 from smsqueue.domain.resolving import Terms
 from smsqueue.domain.unknowns import Choice, Decision, Facts
 from smsqueue.extensions import database, db, write
@@ -82,8 +83,9 @@ def facts_of(campaign: Campaign) -> Facts:
 
 def can_be_asked(facts: Facts) -> bool:
     """Say whether the gateways of these messages can be asked about them."""
-    askable: Callable[[], frozenset[str]] = current_app.extensions[ASKABLE]
-    return bool(facts.gateways & askable())
+    askable: Callable[[], Askable] = current_app.extensions[ASKABLE]
+    known = askable()
+    return bool(facts.gateways & known.by_look_up or (facts.may_repeat and facts.gateways & known.by_repeat))
 
 
 def count() -> int:
@@ -91,7 +93,7 @@ def count() -> int:
     return unknowns.count(db.session(), access.current_team_id())
 
 
-def install(app: Flask, askable: Callable[[], frozenset[str]]) -> None:
+def install(app: Flask, askable: Callable[[], Askable]) -> None:
     """Tell pages which gateways can be asked, and give the templates what the box and the menu show."""
     app.extensions[ASKABLE] = askable
     app.jinja_env.globals.update(unknown_facts=facts_of, can_be_asked=can_be_asked, unknown_count=count)

@@ -10,7 +10,7 @@ from smsqueue.db import table_of
 from smsqueue.domain.counting import Changes
 from smsqueue.models import Attempt, Campaign, Recipient, State, Status, Team
 from tests.domain_fixtures import Office
-from tests.web import main_of, one, page_of, text_of
+from tests.web import Visitor, main_of, one, page_of, text_of
 
 recipients, attempts, campaigns = table_of(Recipient), table_of(Attempt), table_of(Campaign)
 
@@ -180,3 +180,22 @@ def test_long_lists_have_pages(member, office):
     assert len(page_of(first).select("tbody tr")) == 50
     assert "Next 50" in main_of(first)
     assert len(page_of(last).select("tbody tr")) == 1
+
+
+@pytest.mark.parametrize(
+    ("ability", "status", "can"),
+    [
+        ("", Status.COMPLETED, False),
+        ("SIMULATED_LOOKUP", Status.CANCELLED, True),
+        ("SIMULATED_IDEMPOTENT", Status.COMPLETED, True),
+        ("SIMULATED_IDEMPOTENT", Status.CANCELLED, False),
+    ],
+)
+def test_asking_is_offered_only_where_it_can_be_done(make_app, office, ability, status, can):
+    campaign = lost(office, status=status)
+    visitor = Visitor(make_app(**({ability: "yes"} if ability else {})).test_client())
+    visitor.sign_in(office.user.email)
+
+    said = main_of(visitor.get(address(campaign)))
+
+    assert ("Ask again" in said, "cannot be asked" in said) == (can, not can)
