@@ -29,8 +29,8 @@ def test_title_names_page_team_and_program(member, visitor):
 
 
 def test_menu_has_what_a_person_may_open(member, operator, visitor):
-    assert menu(member.get("/credits")) == ["Send SMS", "Campaigns", "Credits"]
-    assert menu(operator.get("/credits")) == ["Send SMS", "Campaigns", "Credits", "Queue status"]
+    assert menu(member.get("/credits")) == ["Send SMS", "Campaigns", "Inbox", "Credits"]
+    assert menu(operator.get("/credits")) == ["Send SMS", "Campaigns", "Inbox", "Credits", "Queue status"]
     assert menu(visitor.get("/login")) == []
 
 
@@ -43,9 +43,9 @@ def test_footer_says_in_which_zone_times_are(visitor):
     assert "All times UTC" in text_of(visitor.get("/login"), "footer")
 
 
-def test_frame_costs_three_small_queries(member, statements):
+def test_frame_costs_four_small_queries(member, statements):
     member.get("/no-such-page")
-    assert len([statement for statement in statements if statement.lstrip().startswith("SELECT")]) == 3
+    assert len([statement for statement in statements if statement.lstrip().startswith("SELECT")]) == 4
 
 
 def test_style_sheets_ask_the_database_nothing(member, statements):
