@@ -24,6 +24,8 @@ RETRYABLE = (Status.PROCESSING, Status.COMPLETED, Status.FAILED)
 FOR_GOOD = (TAKEN_LATE, resolving.COUNTED_NOT_SENT, optouts.CODE)
 """Codes of recipients who may have got the text, or want none."""
 CHUNK = 1000
+FEW = 5000
+"""So many are looked at one by one for a page; more only when somebody asks."""
 
 
 class NothingToRetry(SmsQueueError):
@@ -49,6 +51,13 @@ def offer(session: Session, campaign: Campaign) -> Offer | None:
     columns = (sa.func.count(), sa.func.coalesce(sa.func.sum(recipients.c.price), 0))
     count, price = session.execute(sa.select(*columns).where(*_may_go_again(campaign))).one()
     return Offer(count, int(price)) if count else None
+
+
+def glance(session: Session, campaign: Campaign) -> Offer | None:
+    """Say the same for a page that is looked at often: where many failed, only that there may be something to retry."""
+    if campaign.status in RETRYABLE and campaign.failed + campaign.expired + campaign.cancelled > FEW:
+        return Offer(0, 0)
+    return offer(session, campaign)
 
 
 def retry(

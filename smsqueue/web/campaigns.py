@@ -53,7 +53,7 @@ def show(uuid: UUID) -> ResponseReturnValue:
         next_after=found[PAGE - 1].row if len(found) > PAGE else None,
         after=after,
         number=number,
-        again=again.offer(db.session(), campaign),
+        again=again.glance(db.session(), campaign),
         **live,
     )
 

@@ -59,6 +59,12 @@ def test_page_offers_sheet_retry_and_clone(member, ended):
     assert "Clone" in words
 
 
+def test_page_does_not_count_where_many_failed(member, ended, office):
+    office.execute(sa.update(campaigns).values(failed=again.FEW + 1))
+    assert "Retry what failed…" in words_of(member.get(page(ended)), "section[aria-labelledby=afterwards-heading]")
+    assert "2 recipients surely did not get the text" in main_of(member.get(page(ended, "/retry")))
+
+
 def test_sheet_adds_up_on_the_page(member, ended):
     words = main_of(member.get(page(ended, "/sheet")))
     assert "Everything adds up" in words
