@@ -86,8 +86,8 @@ def judge(session: Session, campaign_id: int) -> None:
     What is left alone is credited in the caller's transaction. It may be called at any time, and by several at once.
     """
     campaign = session.get(Campaign, campaign_id, populate_existing=True)
-    if campaign is None or not is_waiting(campaign):
-        return
+    if campaign is None or not is_waiting(campaign) or not campaign.queued:
+        return  # with nobody left there is nothing to let go or to stop: our account was refused, or it was too late
     told = look(session, campaign)
     if told.verdict is Verdict.STOP:
         _stop(session, campaign, told)

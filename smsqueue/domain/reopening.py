@@ -29,10 +29,13 @@ def reopen(
     """
     count = queue_again(session, campaign, rows, slice_rows=slice_rows)
     ended = campaigns.c.status.in_(ENDED)
+    released = sa.func.coalesce(campaigns.c.released_at, now())
     # MariaDB sets one after the other, and asks the status as it is by then: so that one comes last.
     values: dict[str, Any] = {
         "reopened": campaigns.c.reopened + sa.case((ended, 1), else_=0),
         "gave_up": sa.case((ended, 0), else_=campaigns.c.gave_up),
+        # Somebody wants these sent to: the first ten are not asked once more.
+        "released_at": sa.case((ended, released), else_=campaigns.c.released_at),
         "error": sa.case((ended, sa.null()), else_=campaigns.c.error),
         "finished_at": None,
         "status": sa.case((ended, Status.PROCESSING), else_=campaigns.c.status),

@@ -5,7 +5,6 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from smsqueue.core import clock
 from smsqueue.core.errors import SmsQueueError
 from smsqueue.db import changed, table_of
 from smsqueue.domain import first_ten, standing
@@ -96,14 +95,6 @@ def end_what_may_not_go(session: Session, campaign: Campaign, rows: Rows, now: d
         suppress(session, campaign, rows)
         return campaign.status != Status.PROCESSING or first_ten.holds(campaign, rows)
     return True
-
-
-def end_what_waited_too_long(session: Session, campaign_id: int) -> None:
-    """End the rest of a campaign that waited for its first ten until it was too late: no slice of it would see that."""
-    campaign = session.get_one(Campaign, campaign_id)
-    if first_ten.is_waiting(campaign) and _is_too_late(campaign, clock.now()):
-        end_waiting(session, campaign, None, State.EXPIRED, error=TOO_LATE)
-        holding.let_go(session, campaign_tag(campaign_id))
 
 
 def _is_too_late(campaign: Campaign, now: datetime) -> bool:

@@ -1,4 +1,4 @@
-"""A campaign is paused in the middle, its workers are killed, others come, it is resumed: nobody is left, none twice."""
+"""A campaign is paused in the middle, its workers are killed, others come, it is resumed: nobody left, none twice."""
 
 import pytest
 

@@ -8,13 +8,14 @@ import sqlalchemy as sa
 
 from smsqueue.cli.services import end_overdue, look_after_waiting
 from smsqueue.core.clock import now
-from smsqueue.domain import campaigns, completion, first_ten, optouts, pausing, standing
+from smsqueue.domain import again, campaigns, completion, first_ten, optouts, pausing, standing
 from smsqueue.domain.campaigns import NotWaiting
 from smsqueue.gateways.base import Deferred, Rejected, Sent, Unknown
 from smsqueue.models import Campaign, OptOut, Rate, Recipient, State, Status
 from smsqueue.queue import failed
 from smsqueue.queue.dispatch import HELD_UNTIL_US, jobs
 from smsqueue.queue.models import JobRow
+from tests.domain_fixtures import TERMS
 from tests.domain_workers import Held, Scripted, at_once
 from tests.outside import wait_until
 
@@ -92,6 +93,43 @@ def test_most_refused_stops_the_campaign_says_why_and_credits_the_untouched_rest
     assert [notice.data["error"] for notice in office.notices()] == [after.error]
     make_crew(gateway).finish(office)
     assert (len(gateway.calls), office.jobs(), office.failed_jobs()) == (10, 0, [])
+
+
+def test_an_account_that_is_refused_keeps_its_own_reason(office, make_crew):
+    campaign = launched(office)
+
+    make_crew(answering(*[Rejected("20003", "no credit", scope="account")] * 10)).drain()
+
+    after = office.reload(campaign)
+    assert (after.status, after.failed, office.balance()) == (Status.FAILED, 25, 1000)
+    assert after.error.startswith("Stopped: the gateway refuses our account (20003")
+    assert office.jobs("sms.send-bulk") == 0
+
+
+def test_what_is_retried_after_the_end_does_not_wait_for_the_first_ten_once_more(office, make_crew):
+    campaign = launched(office)
+    make_crew(answering(*[Rejected("20003", "no credit", scope="account")] * 10)).drain()
+
+    offered = office.store.write(
+        lambda session: again.retry(session, office.team.id, campaign.uuid, TERMS, user_id=office.user.id)
+    )
+    make_crew(answering()).finish(office)
+
+    assert offered.count == 25
+    assert (office.reload(campaign).status, office.reload(campaign).sent) == (Status.COMPLETED, 25)
+
+
+def test_what_the_first_ten_left_alone_can_be_sent_after_all(office, make_crew):
+    campaign = launched(office)
+    make_crew(answering(*[REFUSED] * 8)).drain()
+
+    offered = office.store.write(
+        lambda session: again.retry(session, office.team.id, campaign.uuid, TERMS, user_id=office.user.id)
+    )
+    make_crew(answering()).finish(office)
+
+    after = office.reload(campaign)
+    assert (offered.count, after.sent, after.failed, after.status) == (15, 17, 8, Status.COMPLETED)
 
 
 def test_half_refused_is_not_most(office, make_crew):
