@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from smsqueue.core.clock import now
 from smsqueue.db import table_of
-from smsqueue.domain import again, credits
+from smsqueue.domain import again, credits, explaining, why
 from smsqueue.domain.journal import Answer
 from smsqueue.gateways.base import Rejected, Sent, Unknown
 from smsqueue.models import Attempt, Campaign, DeliveryReport, Recipient, Status, Team
@@ -177,3 +177,14 @@ def test_recipients_are_found_by_their_digits(member, ended, office):
     rows = page_of(member.get(page(ended, f"?number={wanted[-4:]}"))).select("#recipients tbody tr")
     assert len(rows) == 1
     assert "No recipient has these digits" in main_of(member.get(page(ended, "?number=99999999")))
+
+
+def test_page_status_and_explain_say_the_same_of_what_waits(member, office, store):
+    campaign = office.launched(2)
+    with store.reading() as session:
+        (_, reason, *_others) = explaining.explain(session, campaign.uuid, ("sms.send-bulk",)).reasons
+    assert member.get(page(campaign, "/status")).json["why"] == reason.sentence == why.NOBODY
+    words = main_of(member.get(page(campaign)))
+    assert reason.sentence in words
+    assert reason.command in words
+    assert reason.sentence in words_of(member.get(page(campaign)), "#recipients tbody tr")
