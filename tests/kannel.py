@@ -34,7 +34,6 @@ smsc-id = fake
 host = 127.0.0.1
 port = {smsc}
 connect-allow-ip = 127.0.0.1
-throughput = {per_second}
 
 group = smsbox
 bearerbox-host = 127.0.0.1
@@ -85,14 +84,27 @@ class Smsc:
     port: int
     lines: list[str] = field(default_factory=list)
     _over: threading.Event = field(default_factory=threading.Event)
+    _line: socket.socket | None = None
+    _is_away: bool = False
 
     def start(self) -> None:
         """Listen to it from now on."""
         threading.Thread(target=self._run, daemon=True).start()
 
     def stop(self) -> None:
-        """Let go at the next line or look."""
+        """Hang up for good."""
         self._over.set()
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        """Be away: Kannel keeps what it is given."""
+        self._is_away = True
+        if self._line:
+            self._line.shutdown(socket.SHUT_RDWR)
+
+    def come_back(self) -> None:
+        """Take texts again."""
+        self._is_away = False
 
     def texts(self) -> dict[str, list[str]]:
         """The texts that arrived, by number, parts put together."""
@@ -116,24 +128,32 @@ class Smsc:
     def _run(self) -> None:
         while not self._over.wait(0.1):
             try:
-                with socket.create_connection(("127.0.0.1", self.port)) as line, line.makefile("rb") as file:
-                    for each in file:
-                        self.lines.append(each.decode().rstrip("\n"))
+                if not self._is_away:
+                    self._take()
             except OSError:
                 continue  # bearerbox is away
+
+    def _take(self) -> None:
+        with socket.create_connection(("127.0.0.1", self.port)) as line, line.makefile("rb") as file:
+            self._line = line
+            try:
+                for each in file:
+                    self.lines.append(each.decode().rstrip("\n"))
+            finally:
+                self._line = None
 
 
 class Kannel:
     """`with Kannel(tmp_path) as kannel: kannel.url`; `kill()` and `start()` are of bearerbox."""
 
-    def __init__(self, folder: Path, *, per_second: int = 10) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
         (folder / "spool").mkdir(parents=True)
         self._ports = ports = dict(zip(("admin", "boxes", "smsc", "sendsms"), free_ports(4), strict=True))
         self.url = f"http://127.0.0.1:{ports['sendsms']}"
         self.smsc = Smsc(ports["smsc"])
         self._file = folder / "kannel.conf"
-        self._file.write_text(CONFIGURATION.format(folder=folder, per_second=per_second, password=PASSWORD, **ports))
+        self._file.write_text(CONFIGURATION.format(folder=folder, password=PASSWORD, **ports))
         self._boxes: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Self:
