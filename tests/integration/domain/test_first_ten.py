@@ -44,6 +44,13 @@ def answering(*outcomes):
     return Scripted(lambda outgoing: left.pop(0) if left else Sent(outgoing.reference))
 
 
+def said_of(campaign, at):
+    """Return what a campaign waits for; it must wait for something."""
+    said = standing.sentence(campaign, at)
+    assert said is not None
+    return said
+
+
 def send_rest(office, campaign):
     return office.store.write(lambda session: campaigns.send_rest(session, office.team.id, campaign.uuid))
 
@@ -158,8 +165,8 @@ def test_no_answer_at_all_frees_nothing_and_says_so(office, make_crew):
 
     after = office.reload(campaign)
     assert (after.status, after.queued, len(gateway.calls), on_hold(office)) == (Status.PROCESSING, 15, 10, 3)
-    assert "wait for the answers" in standing.sentence(after, after.started_at + timedelta(seconds=59))
-    said = standing.sentence(after, after.started_at + timedelta(seconds=150))
+    assert "wait for the answers" in said_of(after, after.started_at + timedelta(seconds=59))
+    said = said_of(after, after.started_at + timedelta(seconds=150))
     assert said.startswith("After 2 min the gateway's answers to the first 10 are not enough to go on, so the other 15")
 
 

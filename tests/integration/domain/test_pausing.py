@@ -354,7 +354,7 @@ def test_the_campaigns_own_validity_wins_over_the_settings(office):
 def test_a_time_is_said_with_its_zone_spelled_out(office):
     campaign = scheduled(office)
 
-    said = standing.sentence(campaign, now())
+    said = standing.sentence(campaign, now()) or ""
 
     assert said.startswith("It starts by itself on ")
     assert "in Europe/Paris (UTC+" in said
