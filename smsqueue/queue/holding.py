@@ -25,7 +25,7 @@ def hold(session: Session, tag: str) -> int:
     return changed(session, _hold, {"of": tag})
 
 
-def waiting(session: Session, tag: str) -> Sequence[sa.Row[Any]]:
+def waiting(session: Session, tag: str) -> Sequence[Any]:
     """Return the ids and payloads of the jobs of `tag` that no worker holds."""
     return session.execute(_payloads, {"of": tag}).all()
 
