@@ -46,7 +46,7 @@ class Together(Generic[T]):
             mine.woken.wait()
         if not mine.was_taken:
             self._lead(mine)
-        elif not mine.is_done:
+        if not mine.is_done:
             self._work([item])
 
     def _lead(self, mine: _Ticket[T]) -> None:
@@ -55,6 +55,9 @@ class Together(Generic[T]):
             self._work([ticket.item for ticket in taken])
             for ticket in taken:
                 ticket.is_done = True
+        except Exception:
+            if len(taken) == 1:
+                raise  # else each one's is done alone next, and says itself what is wrong with it
         finally:
             self._hand_over()
             for ticket in taken:
