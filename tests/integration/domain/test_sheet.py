@@ -13,7 +13,6 @@ from smsqueue.domain.closing import Sheet
 from smsqueue.domain.journal import Answer
 from smsqueue.gateways.base import Outcome, Rejected, Report, Sent, Unknown
 from smsqueue.models import Account, Attempt, Campaign, LedgerEntry, LedgerTransaction, Recipient
-from tests.domain_workers import Scripted
 from tests.integration.domain.test_audit import first, only
 from tests.integration.domain.test_closing import close, in_the_air, record
 
@@ -179,12 +178,13 @@ def test_no_cell_of_the_list_is_a_formula(office, ended):
     assert listed(office, ended)[2]["Reason"] == "'=a bad number"
 
 
-def test_the_list_shows_the_attempt_that_was_accepted(office, make_crew):
-    """Not an earlier one that came to nothing."""
-    campaign = office.launched(1)
-    answers = iter([Unknown("lost"), Sent("second", parts=1)])
-    make_crew(Scripted(lambda _: next(answers))).drain()
+def test_the_list_shows_the_attempt_that_was_accepted(office, ended):
+    """Not a later one that came to nothing."""
     office.is_tampered = True
-    office.execute(sa.update(recipients).values(state="queued"))
-    (row,) = listed(office, campaign)
-    assert (row["Attempts"], row["Gateway"]) == ("1", "scripted")
+    taken = office.attempts(ended)[0]
+    later = {"number": 2, "reference": "later", "claim_token": "t", "gateway": "second", "outcome": "deferred"}
+    office.execute(sa.insert(attempts).values(recipient_id=taken.recipient_id, started_at=taken.started_at, **later))
+
+    row = listed(office, ended)[0]
+
+    assert (row["Gateway"], row["Gateway's reference"]) == ("scripted", "g-1")

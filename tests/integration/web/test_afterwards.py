@@ -10,7 +10,7 @@ from smsqueue.core.clock import now
 from smsqueue.db import table_of
 from smsqueue.domain import again, credits, explaining, why
 from smsqueue.domain.journal import Answer
-from smsqueue.gateways.base import Rejected, Sent, Unknown
+from smsqueue.gateways.base import Outcome, Rejected, Sent, Unknown
 from smsqueue.models import Attempt, Campaign, DeliveryReport, Recipient, Status, Team
 from tests.domain_fixtures import Office
 from tests.integration.domain.test_closing import close, in_the_air, record
@@ -33,7 +33,7 @@ def office(store, user):
 def ended(member, office):
     """A campaign that ended: one accepted, two failed, one unknown."""
     campaign = office.launched(4)
-    outcomes = [Sent("g-1", parts=1), PASSING, PASSING, Unknown("lost")]
+    outcomes: list[Outcome] = [Sent("g-1", parts=1), PASSING, PASSING, Unknown("lost")]
     pairs = zip(in_the_air(office, campaign), outcomes, strict=True)
     record(office, campaign, *(Answer(intent, outcome) for intent, outcome in pairs))
     assert close(office, campaign)
@@ -122,7 +122,7 @@ def test_retry_without_the_credits_says_what_is_missing(member, ended, office, s
     assert member.post(page(ended, "/retry"), {"count": "2", "price": "2"}).status_code == 422
     with store.reading() as session:
         assert credits.balance(session, office.team.id) == 0
-        assert again.offer(session, session.get_one(Campaign, ended.id)).count == 2
+        assert again.offer(session, session.get_one(Campaign, ended.id)) == again.Offer(2, 2)
 
 
 def test_retry_of_what_has_nothing_to_retry_says_so(member, office):
@@ -182,9 +182,12 @@ def test_recipients_are_found_by_their_digits(member, ended, office):
 def test_page_status_and_explain_say_the_same_of_what_waits(member, office, store):
     campaign = office.launched(2)
     with store.reading() as session:
-        (_, reason, *_others) = explaining.explain(session, campaign.uuid, ("sms.send-bulk",)).reasons
+        answer = explaining.explain(session, campaign.uuid, ("sms.send-bulk",))
+    assert answer
+    (_, reason, *_others) = answer.reasons
     assert member.get(page(campaign, "/status")).json["why"] == reason.sentence == why.NOBODY
     words = main_of(member.get(page(campaign)))
     assert reason.sentence in words
+    assert reason.command
     assert reason.command in words
     assert reason.sentence in words_of(member.get(page(campaign)), "#recipients tbody tr")
