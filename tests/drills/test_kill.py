@@ -88,7 +88,7 @@ def test_nobody_gets_a_text_twice_though_a_worker_is_killed_every_two_seconds(
     assert 0 < findings.refused <= campaign.total // REFUSED_ONE_IN
     assert findings.unknown <= bound
     assert (watch.untrue, watch.idle) == ([], 0)
-    assert in_window >= 5
+    assert in_window >= recipients // 200 + 1, "hardly anybody died at work"
 
 
 def mixed(count: int) -> Numbers:
