@@ -13,7 +13,7 @@ from smsqueue.db import Database
 from smsqueue.domain.jobs import QUEUES
 from smsqueue.domain.senders import Senders
 from smsqueue.domain.shares import limit_of_teams
-from smsqueue.gateways.base import Gateway, Outcome, Outgoing, Sent
+from smsqueue.gateways.base import Gateway, Outcome, Outgoing, Sent, Traits
 from smsqueue.handlers import Services, register_all
 from smsqueue.models import Notice, User
 from smsqueue.queue.registry import Registry
@@ -31,6 +31,7 @@ class Scripted:
     connect_seconds = read_seconds = 1.0
 
     def __init__(self, answer: Callable[[Outgoing], Outcome] | None = None) -> None:
+        self.traits = Traits()
         self.calls: list[Outgoing] = []
         self.answer = answer or (lambda outgoing: Sent(f"ok-{outgoing.reference}"))
 

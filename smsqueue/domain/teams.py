@@ -56,9 +56,7 @@ def told(team: Team) -> list[Rule]:
         Rule("countries", "Countries", where, "where the team may send"),
         Rule("time-zone", "Time zone", team.time_zone, "how times are read when something is scheduled"),
         Rule("sending-hours", "Sending hours", team.sending_hours or "any time", "what new campaigns keep to"),
-        Rule(
-            "first-ten-above", "First ten", f"above {ten} recipients", "ten go, then the rest if most are accepted"
-        ),
+        Rule("first-ten-above", "First ten", f"above {ten} recipients", "ten go, then the rest if most are accepted"),
         Rule("type-count-above", "Typed count", _or(team.type_count_above, f"above {typed}", "never"), "asked at Send"),
         Rule("daily-cap", "Daily cap", _or(team.daily_cap, f"{cap} recipients", "none"), "by the team's time zone"),
         Rule("copies-per-hour", "Brake", _or(copies, f"{copies} an hour", "off"), "same words to the same number"),

@@ -170,9 +170,7 @@ def test_a_gateway_that_stays_away_until_it_is_too_late_expires_and_credits_ever
     campaign = office.reload(campaign)
     assert office.states(campaign) == {"expired": 6}
     assert (campaign.status, campaign.error, campaign.returned) == (Status.FAILED, NOTHING_WENT, 6)
-    assert (
-        office.recipients(campaign)[0].error.lower().startswith("not sent in time: ")
-    )
+    assert office.recipients(campaign)[0].error.lower().startswith("not sent in time: ")
     assert office.balance() == 1000
 
 

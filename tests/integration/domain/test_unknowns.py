@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -29,9 +30,8 @@ class Asked(Scripted):
 
     def __init__(self, *looks, answer=None, **traits):
         super().__init__(answer or (lambda outgoing: LOST))
-        self.traits = Traits(
-            **{"look_up": "our reference", "trusts_not_found": True, "not_found_after_seconds": 0} | traits
-        )
+        usual: dict[str, Any] = {"look_up": "our reference", "trusts_not_found": True, "not_found_after_seconds": 0}
+        self.traits = Traits(**usual | traits)
         self.looks, self.asked = list(looks), []
 
     def look_up(self, outgoing, since, *, bound=()):

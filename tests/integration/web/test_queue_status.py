@@ -12,7 +12,7 @@ from smsqueue.queue.history import MINUTE, stats
 from smsqueue.queue.models import WorkerRow
 from smsqueue.web.queue_status import brief, duration
 from tests.integration.web.parts import part
-from tests.web import main_of, page_of
+from tests.web import main_of, one, page_of
 
 
 def test_page_says_what_is_wrong_and_which_command_helps(operator, store):
@@ -46,7 +46,7 @@ def test_same_numbers_come_as_json(operator, asked):
 def test_page_and_json_say_how_the_gateways_are_since_when_and_why(operator, store):
     store.write(lambda session: breaker.pause(session, "simulated", "ann@example.com", "they bill twice", now()))
 
-    row = page_of(operator.get("/sms/queue/status")).find("th", string="simulated").parent.get_text(" ", strip=True)
+    row = one(operator.get("/sms/queue/status"), "tr:has(> th:-soup-contains('simulated'))").get_text(" ", strip=True)
     (shown,) = operator.get("/sms/queue/status?format=json").json["gateways"]
 
     assert "Paused" in row

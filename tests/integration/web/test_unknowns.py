@@ -112,9 +112,9 @@ def test_some_are_decided_about(member, office, what, state):
     campaign = lost(office)
     asked = member.post(address(campaign), {"what": what, "which": "chosen", "row": ["1", "3"]})
     form = one(asked, "main form")
-    fields = {}
+    fields: dict[str, list[str]] = {}
     for field in form.select("input"):
-        fields.setdefault(field["name"], []).append(field["value"])
+        fields.setdefault(str(field["name"]), []).append(str(field["value"]))
 
     answer = member.post(address(campaign), fields, follow_redirects=True)
 
