@@ -16,8 +16,10 @@ from smsqueue.models import Campaign, Recipient, SkippedRow, State, Status, Team
 from smsqueue.queue.events import emit_once_committed
 
 recipients, skipped_rows = table_of(Recipient), table_of(SkippedRow)
+# A copy of a text that said goodbye is a text like any other.
+_source_row = sa.case((recipients.c.source_row == optouts.LAST_WORD, 1), else_=recipients.c.source_row)
 LEFT_OUT = "Your team may not send this to this number as things are: its country, or the length of the text"
-_SAME = ("source_row", "number", "country", "text", "encoding", "segments")
+_SAME = ("number", "country", "text", "encoding", "segments")
 
 
 class NothingToClone(SmsQueueError):
@@ -33,7 +35,7 @@ def clone(session: Session, team_id: int, uuid: UUID, user: User, rules: Rules) 
     if source.status == Status.DRAFT:
         raise NothingToClone("This is a draft: it can be confirmed as it is.")
     draft = _written(session, source, user)
-    out = optouts.has_opted_out(team_id)
+    out = optouts.is_on_list(team_id)
     fits = _fits(rules)
     _copy(session, source, draft, rules, ~out, fits)
     draft.opted_out = _leave_out(session, source, draft, optouts.OPTED_OUT, out)
@@ -82,6 +84,7 @@ def _copy(
     values: dict[str, Any] = {
         "campaign_id": sa.literal(draft.id),
         "row": sa.func.row_number().over(order_by=recipients.c.row),
+        "source_row": _source_row,
         **{name: recipients.c[name] for name in _SAME},
         "price": recipients.c.segments * rules.credits_per_segment,
         "state": sa.literal(State.QUEUED.value),
@@ -97,7 +100,7 @@ def _leave_out(
     """Write down who is left out; return how many."""
     values: dict[str, Any] = {
         "campaign_id": sa.literal(draft.id),
-        "source_row": recipients.c.source_row,
+        "source_row": _source_row,
         "duplicate": sa.false(),
         "opted_out": sa.literal(why == optouts.OPTED_OUT),
         "cell": recipients.c.number,

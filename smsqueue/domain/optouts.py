@@ -25,10 +25,17 @@ CHUNK = 1000
 
 
 def has_opted_out(team_id: Any) -> sa.ColumnElement[bool]:
-    """Build the condition that a recipient's number has opted out of a team (an id, a column or a parameter)."""
+    """Build the condition that a recipient's number has opted out of a team (an id, a column or a parameter).
+
+    A text that says goodbye goes nevertheless.
+    """
+    return sa.and_(recipients.c.source_row != LAST_WORD, is_on_list(team_id))
+
+
+def is_on_list(team_id: Any) -> sa.ColumnElement[bool]:
+    """Build the condition that a recipient's number is on a team's list, also if this text says goodbye to it."""
     mine = (opt_outs.c.team_id == team_id, opt_outs.c.number == recipients.c.number)
-    on_list = sa.select(sa.literal(1)).where(*mine).correlate_except(opt_outs).exists()
-    return sa.and_(recipients.c.source_row != LAST_WORD, on_list)
+    return sa.select(sa.literal(1)).where(*mine).correlate_except(opt_outs).exists()
 
 
 def suppress(session: Session, campaign: Campaign, rows: Rows | None = None) -> int:

@@ -8,8 +8,10 @@ import sqlalchemy as sa
 from smsqueue.domain import cloning, drafts, optouts, reviewing
 from smsqueue.domain.cloning import NothingToClone
 from smsqueue.domain.errors import NotFound
+from smsqueue.domain.goodbye import Goodbye
 from smsqueue.models import Campaign, Status
-from tests.domain_fixtures import RULES, Office, plain
+from tests.domain_fixtures import RULES, TERMS, Office, plain
+from tests.domain_workers import Scripted
 
 LIST = "name;phone\n" + "\n".join(f"Ann {row};{number}" for row, number in enumerate(plain(3)))
 
@@ -66,6 +68,28 @@ def test_who_opted_out_is_left_out_and_rows_count_without_gaps(office, sent):
         (left,) = drafts.iter_skipped(session, copy)
         assert (left.cell, left.opted_out, left.source_row) == (number, True, 3)
         assert reviewing.quote(session, copy).recipients == 2
+
+
+def test_a_goodbye_is_cloned_for_nobody_who_wants_no_texts_any_more(office, make_crew):
+    campaign = office.launched(1)
+    make_crew(gateway := Scripted()).drain()
+    pair = (office.team.id, office.recipients(campaign)[0].number)
+
+    def stop(session):
+        Goodbye("Bye", TERMS, 10).say(session, *pair)
+        optouts.add_all(session, {pair}, source=optouts.STOP)
+
+    office.store.write(stop)
+    goodbye = office.rows(Campaign)[-1]
+    with pytest.raises(NothingToClone, match="opted out"):
+        clone(office, goodbye)
+
+    office.store.write(lambda session: optouts.let_back(session, {pair}))
+    copy = office.launch(clone(office, goodbye))
+    office.store.write(lambda session: optouts.add_all(session, {pair}, source=optouts.STOP))
+    make_crew(gateway).drain()
+
+    assert (len(gateway.calls), office.states(goodbye), office.states(copy)) == (2, {"sent": 1}, {"suppressed": 1})
 
 
 def test_todays_price_and_rules_hold(office, sent):
