@@ -1,5 +1,6 @@
 """Pause, resume and schedule: nothing goes meanwhile, nobody is stranded, and nobody's time runs out for it."""
 
+import threading
 from datetime import timedelta
 from functools import partial
 
@@ -8,13 +9,15 @@ import sqlalchemy as sa
 
 from smsqueue.cli.services import look_after_waiting
 from smsqueue.core.clock import now
-from smsqueue.domain import campaigns, completion, journal, pausing, standing
+from smsqueue.domain import campaigns, completion, first_ten, journal, pausing, standing
+from smsqueue.domain.counting import Changes
 from smsqueue.domain.errors import NotFound
 from smsqueue.domain.limits import TooLate
 from smsqueue.domain.pausing import NotPausable, NotPaused
 from smsqueue.gateways.base import Deferred, Unknown
 from smsqueue.models import Campaign, Status
-from smsqueue.queue import failed
+from smsqueue.queue import failed, holding
+from smsqueue.queue.claim import claim, is_held
 from smsqueue.queue.dispatch import HELD_UNTIL_US, jobs
 from smsqueue.queue.models import JobRow
 from tests.domain_fixtures import Office
@@ -163,6 +166,17 @@ def test_a_chore_that_comes_with_a_resume_puts_nothing_on_hold(office):
     assert waits(office) == [0]
 
 
+def test_no_number_of_paused_campaigns_hides_another(office, monkeypatch):
+    monkeypatch.setattr(first_ten, "AT_ONCE", 2)
+    ids = {pause(office, office.launched(1)).id for _ in range(4)}
+
+    with office.store.reading() as session:
+        found = [pausing.paused(session) for _ in range(200)]
+
+    assert {len(each) for each in found} == {2}
+    assert set().union(*found) == ids
+
+
 def test_the_time_of_a_pause_does_not_count_as_waiting(office, make_crew):
     campaign = office.launched(2, validity_seconds=60)
     pause(office, campaign)
@@ -214,6 +228,17 @@ def test_what_was_not_sent_during_a_pause_waits_again(office):
     record(office, campaign, journal.Answer(intent, Deferred(0, "throttled", "later")))
 
     assert (office.reload(campaign).status, office.states(campaign)) == (Status.PAUSED, {"queued": 1})
+
+
+def test_an_answer_that_comes_during_a_pause_expires_nobody(office):
+    campaign = office.launched(2, validity_seconds=60)
+    (intent,) = in_the_air(office, campaign, 1)
+    pause(office, campaign)
+    office.execute(sa.update(Campaign).values(valid_until=now() + timedelta(seconds=1)))
+
+    record(office, campaign, journal.Answer(intent, Deferred(5, "throttled", "later")))
+
+    assert office.states(campaign) == {"queued": 2}
 
 
 def test_the_intents_own_update_asks_whether_the_campaign_is_paused(office):
@@ -359,3 +384,29 @@ def test_a_time_is_said_with_its_zone_spelled_out(office):
     assert said.startswith("It starts by itself on ")
     assert "in Europe/Paris (UTC+" in said
     assert standing.moment(campaign.scheduled_for, "Mars/Olympus").endswith("in UTC")
+
+
+@pytest.mark.databases("postgresql", "mariadb")
+def test_a_pause_does_not_wait_for_the_jobs_that_workers_hold(office, monkeypatch):
+    """Their workers lock the job, then the campaign; a pause the campaign, then the jobs: both would wait for ever."""
+    campaign = office.launched(4)
+    job = office.store.write(lambda session: claim(session, 1, "sms", 1))[0]
+    runs, holds, pauses, hold = [], threading.Event(), threading.Event(), holding.hold
+
+    def turn(session):
+        runs.append("turn")
+        assert is_held(session, job)
+        holds.set()
+        pauses.wait(20)
+        Changes(queued=-1, sending=1).write(session, campaign.id)
+
+    def stop(session):
+        runs.append("pause")
+        holds.wait(20)
+        pausing.pause(session, office.team.id, campaign.uuid)
+
+    monkeypatch.setattr(holding, "hold", lambda *told: (pauses.set(), hold(*told))[1])
+    errors = at_once([lambda: office.store.write(turn), lambda: office.store.write(stop)])
+
+    assert (errors, sorted(runs)) == ([None, None], ["pause", "turn"])
+    office.is_tampered = True
