@@ -8,7 +8,8 @@ from smsqueue.domain.settlement import end_waiting
 from smsqueue.domain.stopping import TOO_LATE
 from smsqueue.models import Campaign, State, Status
 
-_OPEN = (Status.PENDING, Status.PROCESSING)
+_OPEN = (Status.SCHEDULED, Status.PENDING, Status.PROCESSING)
+"""Of those whose time has come some are scheduled still: only the first claim of a slice starts them."""
 
 
 def overdue(session: Session) -> list[int]:

@@ -1,9 +1,11 @@
 """The first ten go alone: what they tell lets the rest of a campaign go, or stops it untouched."""
 
 import json
+import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -26,6 +28,10 @@ OPEN = (Status.SCHEDULED, Status.PENDING, Status.PROCESSING, Status.PAUSED)
 TAKEN = (State.SENT, State.DELIVERED)
 NOT_ASKED = (State.SUPPRESSED, State.EXPIRED)
 """Of these no gateway was asked, so they tell nothing about the rest."""
+HELD_BACK = ("brake", "hours")
+"""The codes of those who wait for a person or for the morning, maybe for long, while the others could go."""
+AT_ONCE = 100
+"""So many campaigns a worker looks after in one go, beside its jobs."""
 _was_refused = (
     sa.select(sa.literal(1))
     .where(
@@ -50,6 +56,8 @@ class Told:
     """What the gateway said to the first ten."""
 
     open: int = 0
+    held_back: int = 0
+    """How many may not be sent to now, whatever the gateway says: nobody waits for them, but some must be asked."""
     asked: int = 0
     taken: int = 0
     refusals: Counter[str] = field(default_factory=Counter)
@@ -62,12 +70,16 @@ class Told:
 
     @property
     def verdict(self) -> Verdict:
-        """Judge: most refused, or somebody taken, or neither; an unknown one is no refusal, and no answer either."""
+        """Judge: most refused, or somebody taken, or neither; an unknown one is no refusal, and no answer either.
+
+        It is stopped when most are refused even if all who are held back were taken.
+        """
         if self.open:
             return Verdict.WAIT
-        if 2 * self.refused > self.asked:
+        if 2 * self.refused > self.asked + self.held_back:
             return Verdict.STOP
-        return Verdict.LET_GO if self.taken or not self.asked else Verdict.WAIT
+        is_fine = self.taken and 2 * self.refused <= self.asked
+        return Verdict.LET_GO if is_fine or not (self.asked or self.held_back) else Verdict.WAIT
 
 
 def is_waiting(campaign: Campaign) -> bool:
@@ -98,9 +110,13 @@ def judge(session: Session, campaign_id: int) -> None:
 def look(session: Session, campaign: Campaign) -> Told:
     """Gather what is known of the first ten: the send's answers, and what reports have come by now."""
     told = Told()
-    columns = (recipients.c.state, recipients.c.code, recipients.c.error, _was_refused)
+    names = ("state", "code", "error", "not_before")
     mine = (recipients.c.campaign_id == campaign.id, recipients.c.row <= FIRST)
-    for row in session.execute(sa.select(*columns).where(*mine)):
+    at = now()
+    for row in session.execute(sa.select(*(recipients.c[name] for name in names), _was_refused).where(*mine)):
+        if _is_held_back(row, at):
+            told.held_back += 1
+            continue
         told.open += row.state in (State.QUEUED, State.SENDING)
         told.asked += row.state not in NOT_ASKED
         told.taken += row.state in TAKEN
@@ -130,9 +146,15 @@ def let_first_go(session: Session, campaign: Campaign, delay: float) -> None:
 
 
 def undecided(session: Session) -> Sequence[int]:
-    """Return campaigns whose rest waits for the first ten."""
-    waits = (Campaign.first_ten.is_(True), Campaign.released_at.is_(None), Campaign.status.in_(OPEN))
-    return session.scalars(sa.select(Campaign.id).where(*waits).order_by(Campaign.id).limit(100)).all()
+    """Return campaigns that send, and whose rest waits for the first ten; of too many, some."""
+    sends = Campaign.status.in_((Status.PENDING, Status.PROCESSING))
+    waits = (Campaign.first_ten.is_(True), Campaign.released_at.is_(None), sends)
+    return some_of(session.scalars(sa.select(Campaign.id).where(*waits)).all())
+
+
+def some_of(ids: Sequence[int]) -> Sequence[int]:
+    """Return these, or as many as are looked after in one go, at random: so those that stay as they are hide nobody."""
+    return ids if len(ids) <= AT_ONCE else random.sample(ids, AT_ONCE)
 
 
 def _stop(session: Session, campaign: Campaign, told: Told) -> None:
@@ -149,3 +171,7 @@ def _stop(session: Session, campaign: Campaign, told: Told) -> None:
 def _last_row(payload: str) -> int:
     data: dict[str, Any] = json.loads(payload)["data"]
     return int(data.get("last_row", 1))
+
+
+def _is_held_back(row: Any, at: datetime) -> bool:
+    return row.state == State.QUEUED and row.code in HELD_BACK and row.not_before is not None and row.not_before > at

@@ -214,7 +214,8 @@ def _fate_of_deferred(deferred: Deferred, attempt: int, campaign: Campaign, now:
     if campaign.status == Status.CANCELLED:
         return Fate(State.CANCELLED, campaign.error or "cancelled")
     wait = timedelta(seconds=max(deferred.after_seconds, min(LONGEST_WAIT_SECONDS, 2 ** min(attempt - 1, 6))))
-    if campaign.valid_until is not None and now + wait >= campaign.valid_until:
+    is_paused = campaign.status == Status.PAUSED  # it gets the time of its pause back
+    if not is_paused and campaign.valid_until is not None and now + wait >= campaign.valid_until:
         return Fate(State.EXPIRED, f"not sent in time: {reason}"[:300], deferred.cause)
     return Fate(State.QUEUED, reason, deferred.cause, now + wait)
 

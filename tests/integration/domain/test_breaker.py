@@ -8,13 +8,14 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from smsqueue.cli.services import end_overdue
 from smsqueue.core.clock import now
 from smsqueue.domain import breaker, expiring
 from smsqueue.domain.breaker import FAILURES, Standing
 from smsqueue.domain.intents import NOT_CALLED, Intent
 from smsqueue.domain.journal import Answer
 from smsqueue.gateways.base import Deferred, Outgoing, Rejected, Sent, Unknown
-from smsqueue.models import GatewayState, Team
+from smsqueue.models import Campaign, GatewayState, Status, Team
 from smsqueue.queue.models import JobRow
 from tests.domain_workers import Held, Scripted, at_once
 from tests.outside import wait_until
@@ -158,6 +159,19 @@ def test_a_campaign_whose_time_is_over_while_its_gateway_is_away_ends_as_a_whole
     assert office.balance() == 1000
     make_crew(Scripted()).drain()
     assert office.rows(JobRow) == []
+
+
+def test_a_campaign_that_could_not_start_before_its_time_was_over_ends_as_well(office):
+    draft = office.draft(3)
+    office.execute(sa.update(Campaign).values(scheduled_for=now() + timedelta(hours=1), validity_seconds=60))
+    campaign = office.launch(draft)
+    past = {"scheduled_for": now() - timedelta(hours=1), "valid_until": now() - timedelta(minutes=59)}
+    office.execute(sa.update(Campaign).values(past))
+
+    end_overdue(office.store)
+
+    after = office.reload(campaign)
+    assert (after.status, after.expired, office.balance()) == (Status.FAILED, 3, 1000)
 
 
 def test_a_team_with_a_limit_has_no_more_slices_at_work_than_that(office, make_crew, tmp_path):

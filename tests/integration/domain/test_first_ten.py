@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from smsqueue.cli.services import end_overdue, look_after_waiting
 from smsqueue.core.clock import now
-from smsqueue.domain import again, campaigns, completion, first_ten, optouts, pausing, standing
+from smsqueue.domain import again, brake, campaigns, completion, first_ten, holding_back, optouts, pausing, standing
 from smsqueue.domain.campaigns import NotWaiting
 from smsqueue.gateways.base import Deferred, Rejected, Sent, Unknown
 from smsqueue.models import Campaign, OptOut, Rate, Recipient, State, Status
@@ -211,6 +211,70 @@ def test_who_waits_for_the_gateway_is_no_verdict_yet(office, make_crew):
 
     assert (between.released_at, between.queued, between.sent) == (None, 23, 2)
     assert (office.reload(campaign).status, len(gateway.calls)) == (Status.COMPLETED, 33)
+
+
+def hold_back(office, campaign, rows, code=brake.HELD, seconds=3600.0):
+    """Hold some of a campaign's recipients back, as the brake or the night does."""
+    mine = sa.update(Recipient).where(Recipient.campaign_id == campaign.id, Recipient.row.in_(rows))
+    office.execute(mine.values(code=code, not_before=now() + timedelta(seconds=seconds)))
+
+
+@pytest.mark.parametrize("code", [brake.HELD, holding_back.NIGHT])
+def test_the_rest_does_not_wait_for_whom_the_brake_or_the_night_holds_back(office, make_crew, code):
+    campaign = launched(office)
+    hold_back(office, campaign, range(2, 10), code)
+    crew = make_crew(answering())
+
+    crew.drain()
+    look_after_waiting(office.store)
+    crew.drain()
+
+    after = office.reload(campaign)
+    assert after.released_at is not None
+    assert (after.sent, after.queued) == (17, 8)
+
+
+@pytest.mark.parametrize(("refused", "asked"), [(0, 0), (1, 1), (5, 5), (3, 5)])
+def test_so_few_are_asked_that_they_tell_nothing_while_others_are_held_back(office, make_crew, refused, asked):
+    campaign = launched(office)
+    hold_back(office, campaign, range(asked + 1, 11))
+    crew = make_crew(gateway := answering(*[REFUSED] * refused))
+
+    crew.drain()
+    look_after_waiting(office.store)
+    crew.drain()
+
+    after = office.reload(campaign)
+    assert (after.released_at, after.finished_at, len(gateway.calls)) == (None, None, asked)
+    hold_back(office, campaign, range(asked + 1, 11), seconds=-1.0)
+    crew.finish(office)
+    assert (office.reload(campaign).status, len(gateway.calls)) == (Status.COMPLETED, 25)
+
+
+def test_most_refused_stops_it_even_if_some_are_held_back(office, make_crew):
+    campaign = launched(office)
+    hold_back(office, campaign, range(7, 11))
+    crew = make_crew(answering(*[REFUSED] * 6))
+
+    crew.drain()
+    look_after_waiting(office.store)
+
+    after = office.reload(campaign)
+    assert (after.failed, after.cancelled, office.balance()) == (6, 19, 1000)
+    assert after.error.startswith("6 of 6 refused")
+
+
+def test_no_number_of_campaigns_that_wait_hides_another(office, monkeypatch):
+    monkeypatch.setattr(first_ten, "AT_ONCE", 2)
+    ids = [launched(office, 11).id for _ in range(6)]
+    office.execute(sa.update(Campaign).where(Campaign.id == ids[0]).values(status=Status.SCHEDULED))
+    office.execute(sa.update(Campaign).where(Campaign.id == ids[1]).values(status=Status.PAUSED))
+
+    with office.store.reading() as session:
+        found = [first_ten.undecided(session) for _ in range(200)]
+
+    assert {len(each) for each in found} == {2}
+    assert set().union(*found) == set(ids[2:])
 
 
 @pytest.mark.parametrize(("gone", "sent"), [(10, 15), (7, 18)])
