@@ -12,11 +12,9 @@ from sqlalchemy.orm import Session
 
 from smsqueue.core.clock import now as clock_now
 from smsqueue.db import changed, table_of
-from smsqueue.domain import first_ten
-from smsqueue.domain.jobs import campaign_tag
+from smsqueue.domain import first_ten, reopening
 from smsqueue.domain.settlement import Rows, in_rows
 from smsqueue.models import Attempt, Campaign, Kind, Recipient, State, Status, Team, UnknownPolicy
-from smsqueue.queue import holding
 from smsqueue.queue.events import emit_once_committed
 
 recipients, campaigns, attempts = table_of(Recipient), table_of(Campaign), table_of(Attempt)
@@ -82,17 +80,23 @@ def held(session: Session, campaign: Campaign) -> int:
 
 def let_go(session: Session, campaign: Campaign, by: str = "") -> int:
     """Send what was held of a campaign after all; return how many recipients."""
+    mine = sa.select(recipients.c.row).where(*_held(campaign.id)).order_by(recipients.c.id)
+    rows = session.scalars(mine.with_for_update()).all()
     freed = sa.update(recipients).where(*_held(campaign.id))
     count = changed(session, freed.values(not_before=None, code=LET_GO, error=None, updated_at=clock_now()))
     session.execute(sa.update(campaigns).where(campaigns.c.id == campaign.id).values(braked=0))
     if count and campaign.status in (Status.PENDING, Status.PROCESSING):
-        if first_ten.is_waiting(campaign):
-            first_ten.let_first_go(session, campaign, 0)
-        else:
-            holding.let_go(session, campaign_tag(campaign.id))
+        _look_at(session, campaign, rows)
     if count:
         emit_once_committed(session, "recipients.let-go", campaign_id=campaign.id, count=count, by=by or None)
     return count
+
+
+def _look_at(session: Session, campaign: Campaign, rows: Sequence[int]) -> None:
+    """Have these rows looked at now; a job in some worker's hands may be past them, and about to rest for hours."""
+    if first_ten.is_waiting(campaign):
+        rows = [row for row in rows if row <= first_ten.FIRST]  # the others wait for these
+    reopening.look_again(session, campaign, rows)
 
 
 def _held(campaign_id: int) -> tuple[sa.ColumnElement[bool], ...]:

@@ -45,6 +45,12 @@ _intend = (
     .where(recipients.c.id.in_(sa.bindparam("ids", expanding=True)), recipients.c.state == State.QUEUED, _going_on)
     .values(state=State.SENDING, attempts=recipients.c.attempts + 1, updated_at=sa.bindparam("now"))
 )
+_still = (
+    sa.select(recipients.c.id, recipients.c.attempts)
+    .where(recipients.c.id.in_(sa.bindparam("ids", expanding=True)), recipients.c.state == State.QUEUED)
+    .order_by(recipients.c.id)
+    .with_for_update()
+)
 _states = (
     sa.select(recipients.c.id, recipients.c.state)
     .where(recipients.c.id.in_(sa.bindparam("ids", expanding=True)))
@@ -168,12 +174,21 @@ _starting = {kind: journal_postgresql.Starting(pick, _going_on) for kind, pick i
 
 def _take(session: Session, pick: sa.Select[Any], where: Mapping[str, Any]) -> Sequence[Any]:
     """Mark what `pick` finds, and return the rows that were marked, as they were before."""
-    picked: Sequence[Any] = session.execute(pick, where).all()
+    picked = _lock(session, session.execute(pick, where).all())
     ids = [row.id for row in picked]
     if not ids or changed(session, _intend, {"ids": ids, "now": where["now"]}) == len(ids):
         return picked
     taken = {row.id for row in session.execute(_states, {"ids": ids}) if row.state == State.SENDING}
     return [row for row in picked if row.id in taken]
+
+
+def _lock(session: Session, picked: Sequence[Any]) -> Sequence[Any]:
+    """Return those that nobody else has taken since they were picked: another job may have the same rows."""
+    if not picked or session.get_bind().dialect.name == "sqlite":  # there nobody else writes meanwhile
+        return picked
+    found = session.execute(_still, {"ids": [row.id for row in picked]})
+    free = {(row.id, row.attempts) for row in found}
+    return [row for row in picked if (row.id, row.attempts) in free]
 
 
 def _reference(row: Any) -> str:

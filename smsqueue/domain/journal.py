@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from smsqueue.db import table_of
-from smsqueue.domain import credits, journal_postgresql, optouts, resolving
+from smsqueue.domain import credits, journal_postgresql, optouts, overlaps, resolving
 from smsqueue.domain.counting import Changes
 from smsqueue.domain.intents import Intent
 from smsqueue.domain.settlement import Rows, in_rows
@@ -70,10 +70,19 @@ class Fate:
     not_before: datetime | None = None
 
 
-def mark_crashed(session: Session, campaign: Campaign, rows: Rows, now: datetime) -> int:
-    """Turn what an earlier claim of these rows left as `sending` into `unknown`; return how many."""
+def mark_crashed(
+    session: Session, campaign: Campaign, rows: Rows, now: datetime, *, claim_id: int | None = None
+) -> int:
+    """Turn what an earlier claim of these rows left as `sending` into `unknown`; return how many.
+
+    Not the open calls of other jobs with some of the same rows: those are in good hands. `claim_id` is the job that
+    asks, if it is still there.
+    """
     left = (*in_rows(campaign.id, rows), recipients.c.state == State.SENDING)
-    ids = session.scalars(sa.select(recipients.c.id).where(*left).order_by(recipients.c.id).with_for_update()).all()
+    found = sa.select(recipients.c.id, recipients.c.row).where(*left).order_by(recipients.c.id)
+    open_ones = {row.id: row.row for row in session.execute(found.with_for_update())}
+    spared = overlaps.on_their_way(session, campaign, open_ones, claim_id) if open_ones else set()
+    ids = [id_ for id_ in open_ones if id_ not in spared]
     if not ids:
         return 0
     open_attempts = sa.update(attempts).where(attempts.c.recipient_id.in_(ids), attempts.c.outcome == "sending")

@@ -1,22 +1,29 @@
 """Sending again to some recipients of a campaign, ended or not: jobs for their rows, and the campaign runs."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from smsqueue.core.clock import now
+from smsqueue.core.errors import SmsQueueError
 from smsqueue.db import table_of
-from smsqueue.domain import options
-from smsqueue.domain.jobs import SendBulkSmsJob, SendingJob, SendSingleSmsJob
+from smsqueue.domain import options, overlaps
+from smsqueue.domain.jobs import SendBulkSmsJob, SendingJob, SendSingleSmsJob, campaign_tag
 from smsqueue.domain.settlement import Rows
 from smsqueue.models import Campaign, Kind, Status
+from smsqueue.queue import holding
 from smsqueue.queue.dispatch import enqueue_many
 from smsqueue.queue.events import emit_once_committed
 
 campaigns = table_of(Campaign)
+STILL_OPEN = "This campaign was cancelled, and the last calls of it are not over: nothing is sent again before that."
 ENDED = (Status.COMPLETED, Status.FAILED, Status.CANCELLED)
+
+
+class StillOpen(SmsQueueError):
+    """A cancelled campaign has open calls: reopened now, what these bring back would be sent in spite of the cancel."""
 
 
 def reopen(
@@ -25,8 +32,9 @@ def reopen(
     """Queue jobs for these rows, which the caller has set back to queued; return how many jobs.
 
     An ended campaign runs again, and tells of its end anew when it comes; what waited too long has its time again,
-    unless `validity_seconds` is None.
+    unless `validity_seconds` is None. Raises StillOpen for one that was cancelled and has not ended.
     """
+    _refuse_half_cancelled(session, campaign)
     count = queue_again(session, campaign, rows, slice_rows=slice_rows)
     ended = campaigns.c.status.in_(ENDED)
     released = sa.func.coalesce(campaigns.c.released_at, now())
@@ -55,6 +63,17 @@ def queue_again(session: Session, campaign: Campaign, rows: Iterable[int], *, sl
     return enqueue_many(session, jobs, group=str(campaign.team_id))
 
 
+def look_again(session: Session, campaign: Campaign, rows: Sequence[int], *, slice_rows: int = 500) -> None:
+    """Have these queued rows of a campaign that still runs looked at: by jobs that wait for them anyway, or new ones.
+
+    While it is paused they wait for whoever resumes it, as all others do.
+    """
+    waiting = overlaps.looked_after(session, campaign, rows)
+    if waiting and campaign.status != Status.PAUSED:
+        holding.let_go(session, campaign_tag(campaign.id), ids=sorted(set(waiting.values())))
+    queue_again(session, campaign, [row for row in rows if row not in waiting], slice_rows=slice_rows)
+
+
 def ranges(rows: list[int], most: int) -> Iterator[Rows]:
     """Cut rows into stretches of at most `most` rows from first to last; rows in between that ended do no harm."""
     first: int | None = None
@@ -67,6 +86,14 @@ def ranges(rows: list[int], most: int) -> Iterator[Rows]:
         last = row
     if first is not None:
         yield first, last
+
+
+def _refuse_half_cancelled(session: Session, campaign: Campaign) -> None:
+    # Asked with its row locked: it may be cancelled at this moment.
+    mine = sa.select(Campaign).where(Campaign.id == campaign.id).with_for_update(key_share=True)
+    campaign = session.scalars(mine.execution_options(populate_existing=True)).one()
+    if campaign.status == Status.CANCELLED and campaign.finished_at is None:
+        raise StillOpen(STILL_OPEN)
 
 
 def _job(campaign: Campaign, rows: Rows) -> SendingJob:

@@ -119,7 +119,7 @@ def carry_on(session: Session, campaign: Campaign, ids: Sequence[int], error: st
     which = recipients.c.id.in_(ids)
     if campaign.status in RUNNING and not is_over(campaign, today(session)):
         rows = session.scalars(sa.select(recipients.c.row).where(which)).all()
-        reopening.queue_again(session, campaign, rows, slice_rows=slice_rows)
+        reopening.look_again(session, campaign, rows, slice_rows=slice_rows)
         return True
     end_waiting(session, campaign, None, State.FAILED, error=error, code=NOT_TAKEN, which=which)
     return False

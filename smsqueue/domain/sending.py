@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from smsqueue.db import first_line, is_away
-from smsqueue.domain import completion, holding_back, intents, journal, pace, standing, stopping
+from smsqueue.domain import completion, holding_back, intents, journal, overlaps, pace, standing, stopping
 from smsqueue.domain.counting import Changes
 from smsqueue.domain.intents import Intent, Portion, Sender
 from smsqueue.domain.journal import Answer
@@ -103,7 +103,7 @@ class SliceRun:
         self._hold(session)
         self._offset = clock_us(session) / SECOND - steady()
         self._campaign = campaign = session.get_one(Campaign, self.campaign_id)
-        crashed = journal.mark_crashed(session, campaign, self.rows, self._now())
+        crashed = journal.mark_crashed(session, campaign, self.rows, self._now(), claim_id=self.run.claim.id)
         if crashed:
             facts = {"campaign_id": campaign.id, "rows": list(self.rows), "unknown": crashed}
             emit_once_committed(session, "slice.crashed", **facts)
@@ -239,7 +239,7 @@ class SliceRun:
         columns = (sa.func.count(), due, sa.func.min(recipients.c.not_before))
         count, ready, first = session.execute(sa.select(*columns).where(*queued)).one()
         if not count:
-            return None
+            return overlaps.wait_for_calls(session, campaign, self.rows)
         if hindrance := standing.hindrance(campaign, self.rows, self._now()):
             return hindrance
         if ready:
@@ -254,13 +254,13 @@ class SliceRun:
         names, now = self._takers(), self._now()
         wait = self._traffic.wait_seconds(names, self._ahead, now)
         reason = self._traffic.why(names) if wait else "more to send"
-        everywhere = self._traffic.wait_seconds(self.senders.gateways, self._ahead, now)
+        everywhere = self._traffic.wait_seconds(self._in_use(session), self._ahead, now)
         if everywhere:
             self.run.begin_lull(everywhere)
             return Snooze(0, reason)
         if not wait and not self.counted:
             wait = IDLE_SECONDS
-        return Snooze(wait * random.uniform(1, 2), reason)  # noqa: S311 - so that not all wake at once, no secret
+        return Snooze(wait and self._traffic.put_off_seconds(names, self._ahead, wait), reason)
 
     @property
     def _ahead(self) -> float:
@@ -271,6 +271,11 @@ class SliceRun:
         """Name the gateways that may take some of these rows."""
         routes = self.senders.routes
         return {name for country in self._countries or ("",) for name in routes.order(country, self._wished)}
+
+    def _in_use(self, session: Session) -> set[str]:
+        """Name the gateways that somebody's texts may go through: others may be there for their reports alone."""
+        wishes = session.scalars(sa.select(Team.gateways).distinct()).all() if len(self.senders.gateways) > 1 else ()
+        return self.senders.routes.in_use(wishes) & self.senders.gateways.keys()
 
     def _insist(self, use_case: Callable[[Session], T]) -> T:
         """Write, however long the database is away: what the gateway answered is not forgotten for that."""

@@ -9,6 +9,7 @@ from flask.typing import ResponseReturnValue
 from smsqueue.config import Settings
 from smsqueue.domain import campaigns, unknowns
 from smsqueue.domain.looking_up import Askable
+from smsqueue.domain.reopening import StillOpen
 from smsqueue.domain.resolving import Terms
 from smsqueue.domain.unknowns import Choice, Decision, Facts
 from smsqueue.extensions import database, db, write
@@ -103,7 +104,7 @@ def _do(choice: Choice, decision: Decision) -> None:
     write(lambda _: None)  # refuses a page that was open for too long, and lets go of what was read
     try:
         done = unknowns.decide(database(), choice, decision, _terms(), by=access.user().email)
-    except unknowns.TooEarly as error:
+    except (unknowns.TooEarly, StillOpen) as error:
         flash(str(error), "warning")
         return
     if done:

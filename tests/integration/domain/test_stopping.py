@@ -7,18 +7,21 @@ import pytest
 import sqlalchemy as sa
 
 from smsqueue.core.clock import now
-from smsqueue.domain import campaigns, intents, stopping
+from smsqueue.domain import campaigns, intents, stopping, unknowns
 from smsqueue.domain.campaigns import NotRunning
 from smsqueue.domain.counting import Changes
 from smsqueue.domain.errors import NotFound
 from smsqueue.domain.intents import Portion
 from smsqueue.domain.journal import Answer
+from smsqueue.domain.reopening import StillOpen
+from smsqueue.domain.resolving import Terms
+from smsqueue.domain.unknowns import Choice, Decision
 from smsqueue.gateways.base import Deferred, Rejected, Sent, Unknown
 from smsqueue.models import Campaign, Status, User
 from smsqueue.queue.models import JobRow
 from tests.domain_fixtures import Office
 from tests.domain_workers import Held, Scripted, at_once, race
-from tests.integration.domain.test_closing import SENDER, in_the_air, record
+from tests.integration.domain.test_closing import SENDER, close, in_the_air, record
 from tests.outside import wait_until
 
 
@@ -248,3 +251,21 @@ def test_cancel_under_full_load_leaves_nobody_in_between(office, make_crew):
     assert len(gateway.calls) - called <= 16
     assert (after.status, after.sent, after.sent + after.cancelled) == (Status.CANCELLED, len(gateway.calls), 200)
     assert len(office.notices()) == 1
+
+
+def test_cancelled_campaign_is_not_reopened_before_its_last_calls_are_over(office):
+    campaign = office.launched(3)
+    lost, under_way = in_the_air(office, campaign, 2)
+    record(office, campaign, Answer(lost, Unknown("lost")))
+    office.cancel(campaign)
+    terms, every = Terms(patience_seconds=0, wait_seconds=3600), Choice(campaign.id)
+
+    with pytest.raises(StillOpen):
+        unknowns.decide(office.store, every, Decision.AGAIN, terms, by="ann")
+    record(office, campaign, Answer(under_way, Deferred(1, "throttled", "slow down")))
+
+    assert office.reload(campaign).status == Status.CANCELLED
+    assert office.states(campaign) == {"unknown": 1, "cancelled": 2}
+    assert close(office, campaign)
+    assert unknowns.decide(office.store, every, Decision.AGAIN, terms, by="ann") == 1
+    assert office.states(campaign) == {"queued": 1, "cancelled": 2}
