@@ -155,7 +155,7 @@ def at_once(works: Iterable[Callable[[], object]]) -> list[BaseException | None]
     return [thread.error for thread in threads]
 
 
-def _waiting(store: Database) -> int:
+def waiting(store: Database) -> int:
     """Count the sessions that wait for another's lock."""
     statement = "SELECT count(*) FROM pg_locks WHERE NOT granted"
     if store.engine.dialect.name != "postgresql":
@@ -172,7 +172,7 @@ def race(store: Database, first: Callable[[Session], object], second: Callable[[
         first(session)
         session.flush()
         running.append(Working(lambda: store.write(second)))
-        wait_until(lambda: _waiting(store) or not running[0].is_alive())
+        wait_until(lambda: waiting(store) or not running[0].is_alive())
 
     running: list[Working] = []
     store.write(hold)

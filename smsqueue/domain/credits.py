@@ -87,6 +87,12 @@ def move(session: Session, transaction_id: int, source: str, target: str, amount
     session.execute(sa.insert(entries).values(rows))
 
 
+def lock(session: Session, names: Sequence[str]) -> None:
+    """Lock accounts in this order, each by its name: one statement for all might lock them in another."""
+    for name in names:
+        session.execute(sa.select(accounts.c.id).where(accounts.c.name == name).with_for_update(key_share=True))
+
+
 def charge(session: Session, campaign: Campaign, amount: int, *, key: str, user_id: int | None) -> None:
     """Move a campaign's price from the team's wallet to its escrow; raise NotEnoughCredits and change nothing."""
     transaction = record(

@@ -6,6 +6,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any
 
+import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from smsqueue.bulk import update_many
@@ -15,6 +16,7 @@ from smsqueue.domain.counting import Changes
 from smsqueue.domain.errors import NotEnoughCredits
 from smsqueue.models import Campaign, Recipient, State
 from smsqueue.models.recipients import ACCEPTED, CREDITED, HELD
+from smsqueue.queue.dialects import MYSQL_NAMES
 from smsqueue.queue.events import emit_once_committed
 
 recipients, campaigns = table_of(Recipient), table_of(Campaign)
@@ -64,6 +66,7 @@ def pay(session: Session, moves: Sequence[Move]) -> None:
     Whoever was credited and was taken after all is charged again, and stays as it is where the team's credits do not
     suffice: nobody's wallet falls below zero for it.
     """
+    _lock_all(session, moves)
     rows: list[dict[str, Any]] = []
     for campaign_id, group in groupby(sorted(moves, key=lambda move: move.campaign_id), lambda move: move.campaign_id):
         theirs = list(group)
@@ -80,6 +83,23 @@ def pay(session: Session, moves: Sequence[Move]) -> None:
         changes.write(session, campaign_id)
     if rows:
         update_many(session, recipients, "id", sorted(rows, key=lambda row: row["id"]))
+
+
+def _lock_all(session: Session, moves: Sequence[Move]) -> None:
+    """Lock what several campaigns' credits need before the first of them moves: all escrows, then the wallets.
+
+    Else the wallet would be held while the next campaign's escrow is waited for, whose owner may want the wallet.
+    """
+    ids = sorted({move.campaign_id for move in moves})
+    paying = {move.campaign_id for move in moves if move.kind}
+    if len(ids) < 2 or not paying:
+        return
+    if session.get_bind().dialect.name in MYSQL_NAMES:  # there whoever moves credits locks the campaign first
+        for id_ in ids:
+            session.execute(sa.select(campaigns.c.id).where(campaigns.c.id == id_).with_for_update())
+    teams = session.scalars(sa.select(campaigns.c.team_id).where(campaigns.c.id.in_(paying)).distinct()).all()
+    credits.lock(session, [credits.escrow(id_) for id_ in sorted(paying)])
+    credits.lock(session, [credits.wallet(id_) for id_ in sorted(teams)])
 
 
 def _settle(

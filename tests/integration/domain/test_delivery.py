@@ -1,5 +1,7 @@
 """Delivery reports: what they make of attempts, recipients, credits and campaigns, whenever they come."""
 
+import threading
+from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -9,15 +11,20 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy.orm import Session
 
 from smsqueue.core.clock import now
-from smsqueue.domain import delivery, settlement
+from smsqueue.domain import credits, delivery, journal, settlement
+from smsqueue.domain.counting import Changes
+from smsqueue.domain.journal import Answer
 from smsqueue.domain.stopping import NotRunning
-from smsqueue.gateways.base import Deferred, Outcome, Report, Sent, Unknown
+from smsqueue.gateways.base import Deferred, Outcome, Rejected, Report, Sent, Unknown
 from smsqueue.models import Campaign, DeliveryReport, GatewayReference, LedgerTransaction, OptOut, State, Status
 from tests.desk import Desk
 from tests.domain_fixtures import Office
-from tests.domain_workers import at_once
+from tests.domain_workers import at_once, waiting
+from tests.integration.domain.test_closing import in_the_air, record
+from tests.outside import wait_until
 
 
 @pytest.fixture
@@ -315,3 +322,41 @@ def test_a_cancel_and_a_report_at_the_same_moment_settle_each_recipient_once(off
         assert all(error is None or isinstance(error, NotRunning) for error in errors)
         assert desk.states == [State.DELIVERED] * 4
         assert desk.now.spent == 4
+
+
+@pytest.mark.databases("postgresql", "mariadb")
+def test_reports_of_two_campaigns_and_a_worker_of_the_second_are_no_deadlock(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+):
+    """Both move credits from the second one's escrow to the same wallet; the reports also from the first one's."""
+    one, two = office.launched(1), office.launched(2)
+    (first,), (second, third) = in_the_air(office, one), in_the_air(office, two)
+    record(office, one, Answer(first, Unknown("lost")))
+    record(office, two, Answer(second, Unknown("lost")))
+    who, runs, add = threading.local(), list[str](), credits._add
+    done = defaultdict[str, threading.Event](threading.Event)
+
+    def slowly(session: Session, name: str, amount: int) -> None:
+        add(session, name, amount)
+        done[f"{who.name}, {name.partition(':')[0]}"].set()
+        if who.name == "reports" and name.startswith("wallet"):
+            wait_until(lambda: done["worker, escrow"].is_set() or waiting(office.store))
+
+    def report(session: Session) -> None:
+        who.name = "reports"
+        runs.append(who.name)
+        told = [Report(state="failed", reference=each.outgoing.reference) for each in (first, second)]
+        delivery.apply(session, "scripted", told, now())
+
+    def work(session: Session) -> None:
+        who.name = "worker"
+        runs.append(who.name)
+        done["reports, wallet"].wait(20)
+        changes, mine = Changes(), session.get_one(Campaign, two.id)
+        journal.record(session, mine, [Answer(third, Rejected("bad", "no"))], changes, now=now())
+        changes.write(session, two.id)
+
+    monkeypatch.setattr(credits, "_add", slowly)
+    errors = at_once([lambda: office.store.write(report), lambda: office.store.write(work)])
+
+    assert (errors, sorted(runs)) == ([None, None], ["reports", "worker"])
