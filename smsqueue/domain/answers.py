@@ -16,9 +16,9 @@ from smsqueue.domain.delivery import Applied
 from smsqueue.domain.questions import Question
 from smsqueue.domain.resolving import Terms
 from smsqueue.gateways.base import NotFound, Outcome, Rejected, Sent, Traits
-from smsqueue.models import Attempt, Campaign, UnknownPolicy
+from smsqueue.models import Attempt, Campaign, Recipient, UnknownPolicy
 
-attempts = table_of(Attempt)
+recipients, attempts = table_of(Recipient), table_of(Attempt)
 Said = Outcome | NotFound
 MOST_ATTEMPTS = 5
 """A text that the gateway never seems to take is not tried for ever."""
@@ -61,12 +61,15 @@ class Answered:
 def record(session: Session, campaign_id: int, told: Sequence[Answered], terms: Terms) -> tuple[Counts, Applied]:
     """Write down what gateways said; what is due after the commit is done by `delivery.follow_up`."""
     campaign, now = session.get_one(Campaign, campaign_id), resolving.today(session)
+    _lock_all(session, told)
     locked = _locked(session, campaign, [each.question for each in told], now - terms.patience)
+    # Whoever is not unknown any more: an acceptance counts all the same, above all when he is to be sent to again.
+    taken = {each.question.attempt_id: each.answer for each in told if isinstance(each.answer, Sent)}
     known = [each for each in told if each.answer is not None and each.question.recipient_id in locked]
-    taken = {each.question.attempt_id: each.answer for each in known if isinstance(each.answer, Sent)}
     others = _note(session, known, now)
     not_taken = [each for each in others if each.is_not_taken(now)]
-    counts = Counts(asked=len(known), sent=len(taken), not_taken=len(not_taken))
+    asked = {each.question.attempt_id for each in known} | taken.keys()
+    counts = Counts(asked=len(asked), sent=len(taken), not_taken=len(not_taken))
     applied = delivery.accept(session, taken, now) if taken else Applied()
     _put_back(session, campaign, not_taken, locked, terms)
     counts["not_taken"] += _refuse(session, campaign, [each for each in others if each.refusal], locked)
@@ -82,6 +85,13 @@ def decide(session: Session, campaign_id: int, asked: Sequence[Question], terms:
             return Counts()
         return Counts(by_rule=resolving.send_again(session, campaign, locked, terms, extends=False))
     return Counts(by_rule=resolving.give_up(session, campaign, locked, GIVEN_UP, resolving.COUNTED_NOT_SENT))
+
+
+def _lock_all(session: Session, told: Sequence[Answered]) -> None:
+    """Lock in the order of ids, at once, whoever will be locked by parts."""
+    ids = sorted({each.question.recipient_id for each in told})
+    mine = sa.select(recipients.c.id).where(recipients.c.id.in_(ids)).order_by(recipients.c.id)
+    session.execute(mine.with_for_update()).all()
 
 
 def _locked(session: Session, campaign: Campaign, asked: Sequence[Question], before: datetime) -> dict[int, Any]:
