@@ -68,6 +68,7 @@ def added_to_campaigns() -> dict[str, list[sa.Column[object]]]:
         "sms_recipients": [must("country", text(2), server_default="")],
         "sms_attempts": [
             may("sender", text(40)),
+            may("validity_seconds", sa.Integer()),
             must("may_retry", sa.Boolean(), server_default=sa.false()),
             may("parts", sa.SmallInteger()),
             may("price", text(30)),

@@ -115,7 +115,7 @@ def start(
         where["countries"] = sorted(portion.countries)
     kind = portion.segments is not None, portion.countries is not None
     if journal_postgresql.is_spoken_by(session):
-        signature = signature_of(sender)
+        signature = signature_of(sender) | {"validity_seconds": _validity(campaign, now)}
         started = [
             (row, row.attempts, row.reference) for row in _starting[kind].run(session, where, signature, token_hex(4))
         ]
@@ -204,9 +204,13 @@ def _intent(started: tuple[Any, int, str], campaign: Campaign, sender: Sender, n
         encoding=row.encoding,
         segments=row.segments,
         sender=sender.sender,
-        validity_seconds=max(1, int((campaign.valid_until - now).total_seconds())) if campaign.valid_until else 0,
+        validity_seconds=_validity(campaign, now),
     )
     return Intent(row.id, attempt, row.price, outgoing, gateway=sender.gateway)
+
+
+def _validity(campaign: Campaign, now: datetime) -> int:
+    return max(1, int((campaign.valid_until - now).total_seconds())) if campaign.valid_until else 0
 
 
 def _attempt(intent: Intent, sender: Sender, now: datetime) -> dict[str, Any]:
@@ -216,5 +220,6 @@ def _attempt(intent: Intent, sender: Sender, now: datetime) -> dict[str, Any]:
         "reference": intent.outgoing.reference,
         "outcome": "sending",
         "started_at": now,
+        "validity_seconds": intent.outgoing.validity_seconds,
         **signature_of(sender),
     }

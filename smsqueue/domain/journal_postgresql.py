@@ -20,7 +20,7 @@ from smsqueue.models import Account, Attempt, Campaign, LedgerEntry, LedgerTrans
 
 recipients, attempts = table_of(Recipient), table_of(Attempt)
 accounts, entries, transactions = table_of(Account), table_of(LedgerEntry), table_of(LedgerTransaction)
-_SIGNED = ("worker_id", "claim_token", "gateway", "sender")
+_SIGNED = ("worker_id", "claim_token", "gateway", "sender", "validity_seconds")
 _RESULTS = ("reference", "outcome", "gateway_reference", "code", "reason", "may_retry", "parts", "price", "is_partial")
 # Arrays of keys, and not joins: found by the index, whatever the planner believes of a young table.
 _is_asked_for = recipients.c.id == sa.func.any(sa.bindparam("ids", type_=ARRAY(sa.BigInteger)))

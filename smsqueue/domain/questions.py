@@ -21,7 +21,16 @@ PAUSES = (15, 30, 60, 120, 300, 600)
 REPEATABLE = timedelta(hours=12)
 """A gateway forgets references; providers keep them for a day."""
 _RECIPIENT = ("id", "row", "number", "text", "encoding", "segments", "price")
-_ATTEMPT = ("reference", "gateway", "sender", "started_at", "looked_up", "looked_up_at", "not_found")
+_ATTEMPT = (
+    "reference",
+    "gateway",
+    "sender",
+    "validity_seconds",
+    "started_at",
+    "looked_up",
+    "looked_up_at",
+    "not_found",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +81,6 @@ def read(session: Session, campaign: Campaign, after: int, most: int, now: datet
 def _question(row: Any, campaign: Campaign, now: datetime) -> Question:
     stops = campaign.status in (Status.CANCELLED, Status.PAUSED) or row.opted_out or row.sender is None
     late = campaign.valid_until is None or now >= campaign.valid_until or now >= row.started_at + REPEATABLE
-    valid = campaign.valid_until or row.started_at
     outgoing = Outgoing(
         reference=row.reference,
         to=row.number,
@@ -80,7 +88,7 @@ def _question(row: Any, campaign: Campaign, now: datetime) -> Question:
         encoding=row.encoding,
         segments=row.segments,
         sender=row.sender or "",
-        validity_seconds=max(60, round((valid - row.started_at).total_seconds())),  # as it was for the attempt itself
+        validity_seconds=row.validity_seconds or 0,
     )
     asked = {name: getattr(row, name) for name in ("row", "attempt_id", "attempt", "unknowns", *_ATTEMPT[1:2])}
     looks = {name: getattr(row, name) for name in ("started_at", "looked_up", "looked_up_at", "not_found")}

@@ -77,6 +77,8 @@ class Attempt(Base):
     gateway: Mapped[str] = mapped_column(sa.String(20))
     sender: Mapped[str | None] = mapped_column(sa.String(40))
     """Whom it came from; NULL: from before this was noted, so that it cannot be repeated word for word."""
+    validity_seconds: Mapped[int | None] = mapped_column(sa.Integer)
+    """What the gateway was told, 0 for nothing; NULL as above. The campaign's own time may be another by now."""
     outcome: Mapped[str] = mapped_column(sa.String(10), default="sending")
     """sending, unknown, sent, rejected or deferred: what the call itself, or a look-up, said."""
     gateway_reference: Mapped[str | None] = mapped_column(sa.String(100))

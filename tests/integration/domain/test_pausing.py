@@ -405,7 +405,11 @@ def test_a_pause_does_not_wait_for_the_jobs_that_workers_hold(office, monkeypatc
         holds.wait(20)
         pausing.pause(session, office.team.id, campaign.uuid)
 
-    monkeypatch.setattr(holding, "hold", lambda *told: (pauses.set(), hold(*told))[1])
+    def hold_late(session, tag):
+        pauses.set()
+        return hold(session, tag)
+
+    monkeypatch.setattr(holding, "hold", hold_late)
     errors = at_once([lambda: office.store.write(turn), lambda: office.store.write(stop)])
 
     assert (errors, sorted(runs)) == ([None, None], ["pause", "turn"])
