@@ -57,7 +57,10 @@ class Routes:
         return tuple(dict.fromkeys((*(name for name in wished if name in own), *own)))
 
     def legs(self, countries: Collection[str], team_gateways: str, is_usable: Callable[[str], bool]) -> list[Leg]:
-        """Give each country to the first of its gateways that can be used now; one that has none is in no leg."""
+        """Give each country to the first of its gateways that can be used now; one that has none is in no leg.
+
+        Legs are in the order of the gateways' names, so that all who lock something of several do so in one order.
+        """
         if not self.by_country:
             chosen = self._chosen("", team_gateways, is_usable)
             return [Leg(chosen)] if chosen else []
@@ -69,7 +72,12 @@ class Routes:
         reached = sum(map(len, found.values()))
         if len(found) == 1 and reached == len(set(countries)):
             return [Leg(gateway) for gateway in found]
-        return [Leg(gateway, frozenset(mine)) for gateway, mine in found.items()]
+        return [Leg(gateway, frozenset(mine)) for gateway, mine in sorted(found.items())]
+
+    def in_use(self, wishes: Collection[str]) -> set[str]:
+        """Name the gateways that anybody's text may go through, with these lists of teams."""
+        lists = (self.by_default, *self.by_country.values(), *map(self._wished, wishes))
+        return {name for names in lists for name in names}
 
     def _wished(self, team_gateways: str) -> tuple[str, ...]:
         named = (name for name in team_gateways.split(",") if name)

@@ -30,8 +30,8 @@ class Line:
 
     @property
     def free(self) -> int:
-        """How many calls could begin at once."""
-        return max(0, self.places.now - self.open)
+        """How many calls could begin at once; less than 0: so many wait for a thread."""
+        return self.places.now - self.open
 
     def submit(self, task: Task) -> None:
         """Call as soon as a thread is free, if it may be called then."""

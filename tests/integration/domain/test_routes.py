@@ -1,15 +1,26 @@
 """Who takes whose text, with real rows: by country, by team, and what may move to another gateway."""
 
+from datetime import timedelta
+
 import sqlalchemy as sa
 
+from smsqueue.core.clock import now
 from smsqueue.domain.routing import Routes
 from smsqueue.domain.senders import Senders
 from smsqueue.gateways.base import Deferred, Unknown
 from smsqueue.models import GatewayState, State, Team
+from smsqueue.queue import events
 from tests.domain_workers import Scripted
 
 AMERICAN, FRENCH, SWISS = "+12015550101", "+33612345678", "+41791234567"
 EVERYWHERE = [AMERICAN, FRENCH, SWISS]
+AWAY = {
+    "name": "kannel",
+    "failures": 10,
+    "opened_at": now(),
+    "probe_at": now() + timedelta(seconds=3600),
+    "reason": "nobody there",
+}
 
 
 def gateways(*names):
@@ -35,6 +46,19 @@ def who_sent(office, campaign):
     for attempt in office.attempts(campaign):
         tried[numbers[attempt.recipient_id]].append(attempt.gateway)
     return tried
+
+
+def looks(crew, seconds):
+    """How often slices are looked at in vain within so many seconds."""
+    found: list[str] = []
+
+    def hear(event, facts):
+        found.extend([event] * (event == "job.released"))
+
+    end = events.on(hear)
+    crew.drain(daemon=True, max_time=seconds)
+    end()
+    return len(found)
 
 
 def test_each_country_goes_its_own_way(office, make_crew):
@@ -122,3 +146,11 @@ def test_a_country_without_a_gateway_waits_while_others_go(office, make_crew):
     office.execute(sa.delete(GatewayState))
     staffed(make_crew, made, "twilio", FR="kannel").finish(office)
     assert office.states(campaign) == {"sent": 3}
+
+
+def test_slices_of_a_gateway_that_is_away_are_left_alone_though_one_that_nobody_uses_is_there(office, make_crew):
+    crew = staffed(make_crew, gateways("kannel", "twilio"), "kannel")
+    office.execute(sa.insert(GatewayState).values(AWAY))
+    office.launched(100, slice_rows=2)
+
+    assert looks(crew, seconds=4) <= 4

@@ -98,6 +98,12 @@ def test_a_name_that_means_nothing_any_more_is_passed_over(routes):
     assert routes().legs((), "pigeon,log", lambda name: name in ALL) == [Leg("log")]
 
 
+def test_legs_are_in_one_order_whatever_countries_there_are_so_that_rates_are_locked_in_one_order():
+    found = Routes(("a",), {"AT": ("b",), "DE": ("a",), "FR": ("b",)})
+    for countries in (["AT", "DE"], ["DE", "FR"]):
+        assert [leg.gateway for leg in found.legs(countries, "", lambda _name: True)] == ["a", "b"]
+
+
 @given(
     default=LISTS,
     own=st.dictionaries(st.sampled_from(COUNTRIES[:-1]), LISTS),
