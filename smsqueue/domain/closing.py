@@ -41,6 +41,15 @@ WORDS: dict[str, str] = {
     State.SUPPRESSED: "opted out",
 }
 """What the recipients are called that no gateway accepted."""
+_later = attempts.alias("later")
+_is_paid_later = sa.and_(
+    attempts.c.is_repeated,
+    sa.select(sa.literal(1))
+    .where(_later.c.recipient_id == attempts.c.recipient_id, _later.c.number > attempts.c.number)
+    .where(_later.c.outcome == "sent", sa.func.coalesce(_later.c.reported, "") != "failed")
+    .exists(),
+)
+"""Somebody had the text sent once more though it may have been taken, and that was accepted: it is paid once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +82,8 @@ class GatewayLine:
     attempts: int
     accepted: int
     not_paid: int
-    """Of the accepted: it said later that it does not charge for them, or that it took them when they were credited."""
+    """Of the accepted: it said later that it does not charge for them, or that it took them when they were credited, or
+    somebody had the text sent once more, and that was accepted as well."""
     referenced: int
     """Of the accepted: it gave a reference of its own."""
     reported: int
@@ -200,7 +210,7 @@ def _gateways(session: Session, campaign: Campaign) -> Iterator[GatewayLine]:
     columns = (
         sa.func.count(),
         number(is_accepted),
-        number(is_accepted, sa.or_(~is_billed, was_late)),
+        number(is_accepted, sa.or_(~is_billed, was_late, _is_paid_later)),
         number(is_accepted, has_reference),
         number(is_accepted, has_report),
         number(is_accepted, ~has_reference, ~has_report),

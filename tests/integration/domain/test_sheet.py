@@ -2,13 +2,14 @@
 
 import csv
 import io
+from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
 
 from smsqueue.core.clock import now
 from smsqueue.db import table_of
-from smsqueue.domain import closing, closing_list, delivery
+from smsqueue.domain import closing, closing_list, delivery, resolving
 from smsqueue.domain.closing import Sheet
 from smsqueue.domain.journal import Answer
 from smsqueue.gateways.base import Outcome, Rejected, Report, Sent, Unknown
@@ -84,6 +85,33 @@ def test_a_refund_is_counted_and_the_sheet_still_adds_up(office, ended):
     assert (sheet.spent, sheet.returned, sheet.refunded) == (1, 2, 1)
     (line,) = sheet.gateways
     assert (line.accepted, line.not_paid, line.reported) == (2, 1, 1)
+
+
+@pytest.mark.parametrize(
+    "repeat", [Sent("g-2"), Rejected("bad", "no"), Unknown("lost"), None], ids=["taken", "refused", "lost", "waits"]
+)
+def test_a_text_that_was_sent_once_more_knowingly_adds_up_whatever_comes_of_both(office, repeat):
+    campaign = office.launched(1)
+    (one,) = in_the_air(office, campaign)
+    record(office, campaign, Answer(one, Unknown("lost")))
+
+    def send_again(session):
+        mine = session.get_one(Campaign, campaign.id)
+        locked = resolving.lock(session, mine, [one.recipient_id], now() + timedelta(hours=1))
+        assert resolving.send_again(session, mine, locked, resolving.Terms(62, 3600), extends=True)
+
+    office.store.write(send_again)
+    if repeat:
+        (two,) = in_the_air(office, campaign)
+        record(office, campaign, Answer(two, repeat))
+    told = Report(state="delivered", reference=one.outgoing.reference)
+    office.store.write(lambda session: delivery.apply(session, "scripted", [told], now()))
+
+    sheet = sheet_of(office, campaign)
+    (line,) = sheet.gateways
+    twice = isinstance(repeat, Sent)
+    assert sheet.adds_up, sheet.problems
+    assert (line.accepted, line.not_paid, sheet.spent) == (1 + twice, int(twice), 1)
 
 
 def test_other_campaigns_are_not_counted(office, ended):
