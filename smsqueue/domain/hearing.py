@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
 
@@ -22,8 +22,6 @@ __all__ = ["LARGEST_BODY", "Callback", "Hearing", "NoSuchGateway"]
 
 TOGETHER_SECONDS = 0.02
 LARGEST_BODY = 64 * 1024
-NO_REFERENCES = frozenset({"inbound", "report"})
-"""What stands in place of our reference in addresses that are set in a gateway's account."""
 REFERENCE = re.compile(r"[A-Za-z0-9_-]{1,40}")
 FORBIDDEN = 403
 
@@ -62,7 +60,7 @@ class Hearing:
         if verdict is not Verdict.GENUINE:
             emit("callback.refused", gateway=gateway, reference=shown, reason=verdict.value)
             return adapter.traits.unsigned_status if verdict is Verdict.UNSIGNED else FORBIDDEN
-        told = [_of_path(report, callback) for report in adapter.reports(callback)]
+        told = adapter.reports(callback)
         text = adapter.inbound(callback)
         if told:
             self._together.do(_Told(gateway, told))
@@ -93,10 +91,3 @@ class Hearing:
         self._database.write(write)
         for applied in done:
             delivery.follow_up(self._database, applied)
-
-
-def _of_path(report: Report, callback: Callback) -> Report:
-    """Take our reference from the address where the report itself has none."""
-    if report.reference or callback.reference in NO_REFERENCES:
-        return report
-    return replace(report, reference=callback.reference)

@@ -121,7 +121,8 @@ class Inbound:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Callback:
     """A request of the gateway to us. `url` is the public one exactly as it was called: the configured base, the raw
-    path and the raw query; names of headers are in lower case. `reference` and `token` are those of its path."""
+    path and the raw query; names of headers are in lower case. `reference` and `token` are those of its path: they
+    say something only where what proves the callback genuine covers the path too."""
 
     method: str
     url: str

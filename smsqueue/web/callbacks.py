@@ -1,6 +1,6 @@
 """Where gateways call us: delivery reports, and texts that come in. Nobody signs in here; the gateway proves itself."""
 
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from flask import Blueprint, Flask, current_app, request
 from flask.typing import ResponseReturnValue
@@ -39,12 +39,19 @@ def hear(gateway: str, reference: str, token: str = "") -> ResponseReturnValue:
 
 
 def _public_url() -> str:
-    """Return the address as it was called: the configured base, and path and query letter by letter."""
+    """Return the address as it was called: the configured base, and path and query letter by letter.
+
+    What is checked and what is acted on are the same path: one that was written in another way has no address.
+    """
     settings: Settings = current_app.config["SETTINGS"]
     query = request.environ.get("QUERY_STRING", "")
     raw = request.environ.get("RAW_URI") or quote(request.path) + (f"?{query}" if query else "")
+    path, mark, query = raw.partition("?")
     # A proxy may have put a path before ours, or taken one away: the base has it.
-    return (settings.callback_base_url or settings.base_url) + raw[max(0, raw.find("/callbacks/")) :]
+    ours = path[max(0, path.rfind("/callbacks/")) :]
+    if unquote(ours) != request.path:
+        raise NotFound
+    return (settings.callback_base_url or settings.base_url) + ours + mark + query
 
 
 def install(app: Flask, hearing: Hearing) -> None:

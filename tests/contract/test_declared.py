@@ -150,6 +150,13 @@ def test_report_is_believed_by_its_signature_and_read_by_its_paths(declared):
     assert declared.reports(told({"ref": "r-1", "state": "HUH"})) == []
 
 
+@pytest.mark.parametrize(("token", "reference"), [(ADDRESS.token("r-1"), "r-1"), ("", ""), ("x" * 32, "")])
+def test_the_address_names_the_text_only_with_its_token(declared, token, reference):
+    callback = replace(told({"id": "h-1", "state": "UNDELIV"}), reference="r-1", token=token)
+    assert declared.verify(callback) is Verdict.GENUINE
+    assert [each.reference for each in declared.reports(callback)] == [reference]
+
+
 def test_text_that_comes_in_is_believed_by_its_token(declared):
     query = urlencode({"from": "12015550123", "to": "12345", "text": "Stop & go"})
     url = f"https://sms.example.org/callbacks/http/inbound/x?{query}"

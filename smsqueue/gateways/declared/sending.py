@@ -121,9 +121,11 @@ class DeclaredGateway(HttpAdapter):
         values = hearing.values_of(callback)
         word = word_at(values, listener.paths, "status")
         state: Any = listener.states.get(word)
-        if state is None:
+        if state is None or self._address is None:
             return []
-        return [_report(listener, values, callback.reference, state)]
+        # Whoever signs the body only may have been overheard, and called again at another text's address.
+        is_proven = self._address.verify(callback) is Verdict.GENUINE
+        return [_report(listener, values, callback.reference if is_proven else "", state)]
 
     def inbound(self, callback: Callback) -> Inbound | None:
         """Read the text that came in."""

@@ -127,6 +127,20 @@ def test_twilios_signature_is_checked_over_the_address_as_it_was_called(office, 
     assert client.post(path, headers={"X-Twilio-Signature": signed}, **changed).status_code == 403
 
 
+def test_twilios_signature_of_one_message_is_no_good_for_another(office, client):
+    one, other = sent(office, "twilio"), sent(office, "twilio")
+    mine, theirs = (f"/callbacks/twilio/{desk.called[0].outgoing.reference}" for desk in (one, other))
+    fields = {"MessageSid": "SM" + "1" * 32, "MessageStatus": "delivered"}
+    headers = {"X-Twilio-Signature": signature(BASE + mine, list(fields.items()), "token-of-twilio")}
+    for raw in (theirs, f"{theirs}?u={mine}", f"{theirs.replace('call', '%63all')}?u={mine}", f"{theirs}%3f{mine}"):
+        answer = client.post(raw, data=fields, headers=headers, environ_overrides={"RAW_URI": raw})
+        assert answer.status_code in (403, 404)
+    assert other.states == [State.SENT]
+    raw = f"/behind/a/proxy{mine}"
+    assert client.post(mine, data=fields, headers=headers, environ_overrides={"RAW_URI": raw}).status_code == 204
+    assert one.states == [State.DELIVERED]
+
+
 def test_vonages_unsigned_call_is_asked_for_again_and_a_wrong_one_is_not(office, client):
     body = {"message_uuid": "u-1", "status": "delivered", "client_ref": "1-1-00000000"}
     assert client.post("/callbacks/vonage/report", json=body).status_code == 503
@@ -142,6 +156,15 @@ def test_the_simulators_reports_come_to_one_address(office, client):
     assert desk.states == [State.UNDELIVERED]
     assert client.post("/callbacks/simulated/report", **simulated(told, "another secret")).status_code == 403
     assert client.post("/callbacks/simulated/report", json=told).status_code == 403
+
+
+def test_what_is_signed_without_its_address_says_nothing_of_the_message_in_the_address(office, client):
+    desk = sent(office, "simulated")
+    told = simulated({"kind": "report", "reference": "", "id": "s-9", "state": "delivered"})
+    assert client.post(f"/callbacks/simulated/{desk.called[0].outgoing.reference}", **told).status_code == 204
+    assert desk.states == [State.SENT]
+    (kept,) = reports(office)
+    assert (kept.reference, kept.gateway_reference) == ("", "s-9")
 
 
 def test_a_text_that_says_stop_opts_its_number_out(office, client):
