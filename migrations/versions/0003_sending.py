@@ -62,6 +62,7 @@ def added_to_campaigns() -> dict[str, list[sa.Column[object]]]:
             may("released_at", moment),
             may("paused_at", moment),
             must("reopened", sa.Integer(), server_default=ZERO),
+            must("is_end_told", sa.Boolean(), server_default=sa.false()),
             may("cloned_from", sa.Uuid()),
         ],
         "sms_skipped_rows": [must("opted_out", sa.Boolean(), server_default=sa.false())],

@@ -136,6 +136,8 @@ class Campaign(Base):
     paused_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     reopened: Mapped[int] = mapped_column(sa.Integer, server_default=ZERO)
     """How often failed recipients were sent to again after the end."""
+    is_end_told: Mapped[bool] = mapped_column(server_default=sa.false())
+    """Somebody was told of its end, and nobody has asked for more since: what a rule sends again is not told."""
     cloned_from: Mapped[UUID | None] = mapped_column(sa.Uuid)
 
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
