@@ -43,6 +43,7 @@ from smsqueue.web import (
     statics,
     team,
     theme,
+    typed,
     unknowns,
 )
 
@@ -85,6 +86,7 @@ def register_web(app: Flask) -> None:
     headers.install(app)
     statics.install(app)
     errors.install(app)
+    typed.install(app)
     forms.install(app)
     auth.install(app)
     maintenance.install(app)

@@ -17,6 +17,10 @@ from smsqueue.observe import logs
 from smsqueue.observe.redaction import scrub
 
 T = TypeVar("T")
+LIMIT = click.IntRange(1, 1_000_000)
+"""How many lines a command may be asked for."""
+ID = click.IntRange(1, 2**63 - 1)
+"""Ids that a column holds."""
 
 
 class Commands(AppGroup):

@@ -8,7 +8,7 @@ from flask.cli import with_appcontext
 from sqlalchemy.orm import Session
 
 from smsqueue.cli.accounts import find_team
-from smsqueue.cli.base import Commands, read, settings, write
+from smsqueue.cli.base import LIMIT, Commands, read, settings, write
 from smsqueue.cli.output import show_json, show_table
 from smsqueue.cli.pausing import whoever
 from smsqueue.core.clock import now
@@ -37,7 +37,7 @@ def show_campaign(shown: Campaign, *, as_json: bool) -> None:
 
 @campaign.command("list")
 @click.option("--team", "team_name", help="Only this team's.")
-@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="How many, newest first.")
+@click.option("--limit", type=LIMIT, default=50, show_default=True, help="How many, newest first.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @with_appcontext
 def list_campaigns(team_name: str | None, limit: int, as_json: bool) -> None:

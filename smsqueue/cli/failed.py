@@ -10,7 +10,7 @@ import click
 from flask.cli import with_appcontext
 from sqlalchemy.orm import Session
 
-from smsqueue.cli.base import database, read
+from smsqueue.cli.base import LIMIT, database, read
 from smsqueue.cli.output import count, show_json, show_table
 from smsqueue.cli.services import build_registry
 from smsqueue.cli.times import SINCE
@@ -46,7 +46,7 @@ def _filtered(command: Command) -> Command:
 @click.command("failed")
 @_filtered
 @click.option("--group", is_flag=True, help="Count them by kind and class of error.")
-@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="How many, newest first.")
+@click.option("--limit", type=LIMIT, default=100, show_default=True, help="How many, newest first.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with tracebacks.")
 @with_appcontext
 def failed_command(*, group: bool, limit: int, as_json: bool, **filters: Any) -> None:

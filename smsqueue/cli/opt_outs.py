@@ -6,7 +6,7 @@ import click
 from flask.cli import with_appcontext
 
 from smsqueue.cli.accounts import find_team
-from smsqueue.cli.base import Commands, read, write
+from smsqueue.cli.base import LIMIT, Commands, read, write
 from smsqueue.cli.output import count, show_json, show_table
 from smsqueue.core.phones import parse
 from smsqueue.domain import optouts
@@ -22,7 +22,7 @@ def _team(name: str) -> Team:
 @opt_out.command("list")
 @click.argument("team")
 @click.option("--search", default="", help="Only numbers with these digits.")
-@click.option("--limit", type=click.IntRange(1), help="The most to show.  [default: all]")
+@click.option("--limit", type=LIMIT, help="The most to show.  [default: all]")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @with_appcontext
 def list_command(team: str, search: str, limit: int | None, as_json: bool) -> None:

@@ -12,7 +12,7 @@ from flask.cli import with_appcontext
 from sqlalchemy.orm import Session
 
 from smsqueue.cli.accounts import find_team
-from smsqueue.cli.base import Commands, database, read, settings
+from smsqueue.cli.base import ID, LIMIT, Commands, database, read, settings
 from smsqueue.cli.output import count, show_json, show_table
 from smsqueue.cli.pausing import whoever
 from smsqueue.core.errors import SmsQueueError
@@ -44,7 +44,7 @@ class NothingUnknown(SmsQueueError):
 @unknown.command("list")
 @click.option("--team", "team_name", help="Only this team's.")
 @click.option("--campaign", "uuid", metavar="ID", type=click.UUID, help="Only this campaign's.")
-@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="How many, the oldest first.")
+@click.option("--limit", type=LIMIT, default=100, show_default=True, help="How many, the oldest first.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @with_appcontext
 def list_unknown(*, team_name: str | None, uuid: UUID | None, limit: int, as_json: bool) -> None:
@@ -83,7 +83,7 @@ def list_unknown(*, team_name: str | None, uuid: UUID | None, limit: int, as_jso
 
 @unknown.command("resolve")
 @click.argument("what", type=click.Choice([each.value for each in Decision]))
-@click.argument("ids", nargs=-1, type=int, metavar="[ID...]")
+@click.argument("ids", nargs=-1, type=ID, metavar="[ID...]")
 @click.option("--all", "uuid", metavar="CAMPAIGN", type=click.UUID, help="All of this campaign.")
 @click.option("--yes", is_flag=True, help="Do it without asking.")
 @click.option("--author", default=whoever, help="Who decides.  [default: you]")

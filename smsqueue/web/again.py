@@ -11,7 +11,7 @@ from smsqueue.domain.campaigns import OwnerDisabled
 from smsqueue.domain.errors import NotEnoughCredits
 from smsqueue.extensions import db, write
 from smsqueue.models import Kind
-from smsqueue.web import access, presenting, rules
+from smsqueue.web import access, presenting, rules, typed
 
 bp = Blueprint("again", __name__, url_prefix="/sms/campaigns")
 bp.record(presenting.install)
@@ -29,7 +29,8 @@ def ask(uuid: UUID) -> ResponseReturnValue:
 def retry(uuid: UUID) -> ResponseReturnValue:
     """Send again to those who were shown, at the price that was shown."""
     team_id, user_id, terms = access.current_team_id(), access.user().id, rules.terms()
-    shown = Offer(request.form.get("count", 0, type=int), request.form.get("price", 0, type=int))
+    count, price = (request.form.get(name, 0, type=typed.whole) for name in ("count", "price"))
+    shown = Offer(count, price)
     try:
         sent = write(lambda session: again.retry(session, team_id, uuid, terms, user_id=user_id, shown=shown))
     except (NotEnoughCredits, OfferChanged) as error:

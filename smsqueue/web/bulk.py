@@ -17,7 +17,7 @@ from smsqueue.domain.options import Options, of
 from smsqueue.domain.sheets import BadFile
 from smsqueue.extensions import db, write
 from smsqueue.models import Campaign, Kind, Status, Upload
-from smsqueue.web import access, confirming, options, presenting, rules, uploads, waiting
+from smsqueue.web import access, confirming, options, presenting, rules, typed, uploads, waiting
 from smsqueue.web.uploads import CampaignForm
 
 bp = Blueprint("bulk", __name__, url_prefix="/sms/campaigns")
@@ -61,7 +61,7 @@ def create() -> ResponseReturnValue:
 def column(uuid: UUID) -> ResponseReturnValue:
     """Check the same rows again with the numbers taken from another column."""
     try:
-        _renew(uuid, request.form.get("column", type=int))
+        _renew(uuid, request.form.get("column", type=typed.row))
     except (BadDraft, BadText, BadFile) as error:
         flash(str(error), "error")
     return redirect(url_for("bulk.review", uuid=uuid), 303)

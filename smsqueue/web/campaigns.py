@@ -15,7 +15,7 @@ from smsqueue.core.clock import now
 from smsqueue.domain import again, campaigns, first_ten, pausing, progress, roll, standing
 from smsqueue.extensions import db, write
 from smsqueue.models import Campaign, State, Status, User
-from smsqueue.web import access, presenting, waiting
+from smsqueue.web import access, presenting, typed, waiting
 
 bp = Blueprint("campaigns", __name__, url_prefix="/sms/campaigns")
 bp.record(presenting.install)
@@ -31,7 +31,7 @@ RUNNING = (Status.PENDING, Status.PROCESSING)
 @access.member
 def index() -> ResponseReturnValue:
     """List the team's campaigns, newest first."""
-    before = request.args.get("before", type=int)
+    before = request.args.get("before", type=typed.whole)
     found = campaigns.listing(db.session(), access.current_team_id(), before, PAGE + 1)
     older = found[PAGE - 1].id if len(found) > PAGE else None
     return render_template("campaigns/index.html", campaigns=found[:PAGE], older=older, before=before, people=_people())
@@ -44,7 +44,8 @@ def show(uuid: UUID) -> ResponseReturnValue:
     campaign = campaigns.find(db.session(), access.current_team_id(), uuid)
     if campaign.status == Status.DRAFT:
         return redirect(url_for("bulk.review", uuid=uuid))
-    state, after, number = _chosen_state(), request.args.get("after", 0, type=int), request.args.get("number", "")[:20]
+    state, number = _chosen_state(), request.args.get("number", "")[:20]
+    after = request.args.get("after", 0, type=typed.row)
     found = roll.page(db.session(), campaign, state=state, number=number, after=after, limit=PAGE + 1)
     live = _live(campaign)
     return render_template(
@@ -144,7 +145,7 @@ def _live(campaign: Campaign) -> dict[str, Any]:
         "over": is_over(campaign),
         "why": waiting.why_campaign(db.session(), campaign),
         "state": _chosen_state(),
-        "seen": request.args.get("seen", campaign.done, type=int),
+        "seen": request.args.get("seen", campaign.done, type=typed.whole),
     }
 
 

@@ -5,7 +5,7 @@ from flask.typing import ResponseReturnValue
 
 from smsqueue.domain import credits
 from smsqueue.extensions import db
-from smsqueue.web import access
+from smsqueue.web import access, typed
 
 bp = Blueprint("credits", __name__, url_prefix="/credits")
 PAGE = 50
@@ -16,7 +16,7 @@ PAGE = 50
 def index() -> ResponseReturnValue:
     """Show balance, held credits and a page of the ledger."""
     session, team_id = db.session(), access.current_team_id()
-    before = request.args.get("before", type=int)
+    before = request.args.get("before", type=typed.whole)
     lines = credits.history(session, team_id, before, PAGE + 1)
     return render_template(
         "credits/index.html",

@@ -11,15 +11,16 @@ from smsqueue.domain import campaigns, unknowns
 from smsqueue.domain.looking_up import Askable
 from smsqueue.domain.reopening import StillOpen
 from smsqueue.domain.resolving import Terms
-from smsqueue.domain.unknowns import Choice, Decision, Facts
+from smsqueue.domain.unknowns import Choice, Decision, Extent, Facts
 from smsqueue.extensions import database, db, write
 from smsqueue.models import Campaign
-from smsqueue.web import access, presenting
+from smsqueue.web import access, presenting, typed
 
 bp = Blueprint("unknowns", __name__, url_prefix="/sms/unknown")
 bp.record(presenting.install)
 PAGE = 50
 ASKABLE = "smsqueue.askable"
+GONE = "Nothing was left to decide: it became known meanwhile."
 DONE = {
     Decision.SENT: "{} counted as sent and paid for.",
     Decision.AGAIN: "{} will be sent again.",
@@ -31,7 +32,7 @@ DONE = {
 @access.member
 def index() -> ResponseReturnValue:
     """List the campaigns that have unknown messages, newest first."""
-    before = request.args.get("before", type=int)
+    before = request.args.get("before", type=typed.whole)
     found = unknowns.campaigns(db.session(), access.current_team_id(), before, PAGE + 1)
     older = found[PAGE - 1].id if len(found) > PAGE else None
     return render_template("unknowns/index.html", shown=found[:PAGE], older=older, before=before)
@@ -42,7 +43,7 @@ def index() -> ResponseReturnValue:
 def show(uuid: UUID) -> ResponseReturnValue:
     """List a campaign's unknown messages, to decide about some or all of them."""
     campaign = campaigns.find(db.session(), access.current_team_id(), uuid)
-    after = request.args.get("after", 0, type=int)
+    after = request.args.get("after", 0, type=typed.row)
     found = unknowns.listing(db.session(), [Choice(campaign.id)], (campaign.id, after), PAGE + 1)
     more = found[PAGE - 1].row if len(found) > PAGE else None
     facts = facts_of(campaign)
@@ -62,18 +63,8 @@ def decide(uuid: UUID) -> ResponseReturnValue:
     elif decision is Decision.ASK:
         count = write(lambda session: unknowns.ask_again(session, choice))
         flash(f"The gateway is asked about {presenting.plural(count, 'message')}. Look again in a moment.", "info")
-    elif request.form.get("sure") != "yes":
-        facts = facts_of(campaign)
-        return render_template(
-            "unknowns/sure.html",
-            campaign=campaign,
-            facts=facts,
-            decision=decision,
-            rows=choice.rows,
-            count=_count(choice, facts),
-        )
-    else:
-        _do(choice, decision)
+    elif question := _question(campaign, choice, decision):
+        return question
     return redirect(url_for("unknowns.show", uuid=uuid), 303)
 
 
@@ -100,6 +91,23 @@ def install(app: Flask, askable: Callable[[], Askable]) -> None:
     app.jinja_env.globals.update(unknown_facts=facts_of, can_be_asked=can_be_asked, unknown_count=count)
 
 
+def _question(campaign: Campaign, choice: Choice, decision: Decision) -> ResponseReturnValue | None:
+    """Ask whether that is meant, or do it where the answer is here and is about these very messages."""
+    extent, is_sure = unknowns.extent(db.session(), choice), request.form.get("sure") == "yes"
+    if not extent.count:
+        flash(GONE, "info")
+        return None
+    if is_sure and extent == _shown():
+        _do(choice, decision)
+        return None
+    values = {"facts": facts_of(campaign), "decision": decision, "rows": choice.rows, "extent": extent}
+    return render_template("unknowns/sure.html", campaign=campaign, changed=is_sure, **values), 422 if is_sure else 200
+
+
+def _shown() -> Extent:
+    return Extent(request.form.get("count", 0, type=int), request.form.get("total", 0, type=int))
+
+
 def _do(choice: Choice, decision: Decision) -> None:
     write(lambda _: None)  # refuses a page that was open for too long, and lets go of what was read
     try:
@@ -110,7 +118,7 @@ def _do(choice: Choice, decision: Decision) -> None:
     if done:
         flash(DONE[decision].format(presenting.plural(done, "message")), "success")
     else:
-        flash("Nothing was left to decide: it became known meanwhile.", "info")
+        flash(GONE, "info")
 
 
 def _decision() -> Decision:
@@ -121,12 +129,8 @@ def _decision() -> Decision:
 def _choice(campaign: Campaign) -> Choice:
     if request.form.get("which") == "all":
         return Choice(campaign.id)
-    rows = request.form.getlist("row", type=int)[:PAGE]
+    rows = request.form.getlist("row", type=typed.row)[:PAGE]
     return Choice(campaign.id, tuple(rows))
-
-
-def _count(choice: Choice, facts: Facts) -> int:
-    return facts.count if choice.rows is None else len(choice.rows)
 
 
 def _terms() -> Terms:

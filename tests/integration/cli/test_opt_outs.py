@@ -38,6 +38,7 @@ def test_list_is_for_people_and_for_programs(run, ann):
 
 def test_mistakes_are_said_in_a_sentence(run, on_list):
     assert "No team is named" in run("opt-out", "list", "Nobody", code=1).stderr
+    run("opt-out", "list", "Front", "--limit", "9" * 30, code=2)
     run("opt-out", "add", "Front", "12", "+12015550123", code=1)
     assert on_list() == []
     assert "--reason" in run("opt-out", "remove", "Front", "+12015550123", code=2).stderr

@@ -108,4 +108,6 @@ def test_what_is_not_there_is_said(run, office, lost):
     assert "unknown" in run("unknown", "resolve", "sent", "4711", "--yes", code=1).stderr
     assert "campaign" in run("unknown", "list", "--campaign", str(uuid4()), code=1).stderr
     run("unknown", "resolve", "sent", code=2)
+    run("unknown", "resolve", "sent", "9" * 30, "--yes", code=2)
+    run("unknown", "list", "--limit", "9" * 30, code=2)
     run("unknown", "resolve", "sent", "1", "--all", str(lost.uuid), code=2)
