@@ -93,8 +93,8 @@ def give_up(session: Session, campaign: Campaign, locked: Sequence[Any], error: 
     """Count these locked recipients as not sent, and credit them back."""
     if not locked:
         return 0
-    which = recipients.c.id.in_([row.id for row in locked])
-    return end_waiting(session, campaign, None, State.FAILED, error=error, code=code, which=which, source=State.UNKNOWN)
+    ids = [row.id for row in locked]
+    return end_waiting(session, campaign, None, State.FAILED, error=error, code=code, ids=ids, source=State.UNKNOWN)
 
 
 def put_back(session: Session, campaign: Campaign, locked: Sequence[Any], error: str, terms: Terms) -> bool:
@@ -116,12 +116,11 @@ def carry_on(session: Session, campaign: Campaign, ids: Sequence[int], error: st
     # Asked with its row locked: whoever closes it meanwhile does not see these recipients as waiting.
     mine = sa.select(Campaign).where(Campaign.id == campaign.id).with_for_update(key_share=True)
     campaign = session.scalars(mine.execution_options(populate_existing=True)).one()
-    which = recipients.c.id.in_(ids)
     if campaign.status in RUNNING and not is_over(campaign, today(session)):
-        rows = session.scalars(sa.select(recipients.c.row).where(which)).all()
+        rows = session.scalars(sa.select(recipients.c.row).where(recipients.c.id.in_(ids))).all()
         reopening.look_again(session, campaign, rows, slice_rows=slice_rows)
         return True
-    end_waiting(session, campaign, None, State.FAILED, error=error, code=NOT_TAKEN, which=which)
+    end_waiting(session, campaign, None, State.FAILED, error=error, code=NOT_TAKEN, ids=ids)
     return False
 
 

@@ -35,15 +35,19 @@ def end_waiting(
     error: str,
     code: str | None = None,
     which: sa.ColumnElement[bool] | None = None,
+    ids: Sequence[int] | None = None,
     source: State = State.QUEUED,
 ) -> int:
     """Give every queued recipient of these rows (all, or `which`) a final state and its credits back; return how many.
 
-    It is one UPDATE, so that nobody is ended and sent to at once. `source` is another state that they end from.
+    It is one UPDATE, so that nobody is ended and sent to at once. With `ids` only these are looked at, however many
+    the campaign has. `source` is another state that they end from.
     """
     waiting = [*in_rows(campaign.id, rows), recipients.c.state == source]
     if which is not None:
         waiting.append(which)
+    mine = [] if ids is None else [recipients.c.id.in_(ids)]
+    waiting += mine
     if session.execute(sa.select(recipients.c.id).where(*waiting).limit(1)).first() is None:
         return 0
     nested = session.begin_nested()
@@ -53,7 +57,7 @@ def end_waiting(
     if not count:
         nested.rollback()
         return 0
-    price = _price(session, campaign.id, rows, recipients.c.settlement_id == settlement)
+    price = _price(session, campaign.id, rows, recipients.c.settlement_id == settlement, *mine)
     credits.move(session, settlement, credits.escrow(campaign.id), credits.wallet(campaign.team_id), price)
     changes = Changes(returned=price)
     changes.moved(source, state, count)
@@ -84,6 +88,6 @@ def charge_again(session: Session, campaign: Campaign, rows: Rows, *, user_id: i
     return count
 
 
-def _price(session: Session, campaign_id: int, rows: Rows | None, which: sa.ColumnElement[bool]) -> int:
-    total = sa.select(sa.func.sum(recipients.c.price)).where(*in_rows(campaign_id, rows), which)
+def _price(session: Session, campaign_id: int, rows: Rows | None, *which: sa.ColumnElement[bool]) -> int:
+    total = sa.select(sa.func.sum(recipients.c.price)).where(*in_rows(campaign_id, rows), *which)
     return int(session.scalar(total) or 0)

@@ -3,11 +3,11 @@
 import pytest
 import sqlalchemy as sa
 
-from smsqueue.domain import campaigns, slices
+from smsqueue.domain import campaigns, settlement, slices
 from smsqueue.domain.errors import NotEnoughCredits
 from smsqueue.domain.jobs import SendBulkSmsJob
 from smsqueue.domain.slices import NotRetryable
-from smsqueue.models import Recipient, Status
+from smsqueue.models import Campaign, Recipient, State, Status
 from smsqueue.queue import clearing, failed
 from smsqueue.queue.models import JobRow
 from smsqueue.queue.registry import Entry
@@ -220,3 +220,26 @@ def test_the_rest_of_a_partly_cleared_campaign_is_sent(office, crew):
 def test_jobs_of_unknown_campaigns_can_be_cleared_by_hand(office, crew):
     assert clear(office, crew) == 0
     assert not office.store.write(lambda session: campaigns.listing(session, office.team.id, None))
+
+
+@pytest.mark.databases("sqlite")
+def test_giving_up_some_recipients_looks_at_no_others(office):
+    """A campaign may have a million."""
+    campaign = office.launched(5)
+    first, *_others = in_the_air(office, campaign, 2)
+    asked = []
+    sa.event.listen(office.store.engine, "before_cursor_execute", lambda *about: asked.append(about[2:4]))
+
+    def give_up(session):
+        mine = session.get_one(Campaign, campaign.id)
+        ids = [first.recipient_id]
+        return settlement.end_waiting(session, mine, None, State.FAILED, error="x", ids=ids, source=State.SENDING)
+
+    assert office.store.write(give_up) == 1
+    assert (office.states(campaign), office.balance()) == ({"failed": 1, "sending": 1, "queued": 3}, 996)
+    ours = [(words, values) for words, values in asked if "sms_recipients.id IN" in words]
+    assert len(ours) == 3  # is there any, end them, and what they cost
+    with office.store.reading() as session:
+        for words, values in ours:
+            plan = session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {words}", values).all()
+            assert any("USING INTEGER PRIMARY KEY" in line.detail for line in plan), (words, plan)
