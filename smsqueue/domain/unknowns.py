@@ -74,6 +74,17 @@ class Choice:
         return found if self.rows is None else [*found, recipients.c.row.in_(self.rows)]
 
 
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """Which unknown recipients were shown: how many, and the sum of their last attempts' ids.
+
+    With others, or after a further attempt, the sum is another one.
+    """
+
+    count: int
+    total: int
+
+
 def count(session: Session, team_id: int) -> int:
     """Count a team's unknown recipients."""
     total = sa.select(sa.func.sum(Campaign.unknown)).where(Campaign.team_id == team_id, Campaign.unknown > 0)
@@ -123,6 +134,14 @@ def listing(session: Session, choice: Sequence[Choice], after: tuple[int, int] =
 def size(session: Session, choice: Choice) -> int:
     """Count the unknown recipients that are meant."""
     return session.scalar(sa.select(sa.func.count()).where(*choice.conditions())) or 0
+
+
+def extent(session: Session, choice: Choice) -> Extent:
+    """Say which unknown recipients are meant at this moment."""
+    columns = (sa.func.count(), sa.func.coalesce(sa.func.sum(attempts.c.id), 0))
+    mine = sa.select(*columns).select_from(recipients).join(attempts, last_attempt).where(*choice.conditions())
+    many, total = session.execute(mine).one()
+    return Extent(many, int(total))
 
 
 def places(session: Session, ids: Sequence[int]) -> list[tuple[int, int]]:

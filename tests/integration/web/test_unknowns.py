@@ -56,6 +56,19 @@ def address(campaign):
     return f"/sms/unknown/{campaign.uuid}"
 
 
+def sure(asked):
+    """Read what the page that asks "are you sure?" sends."""
+    fields: dict[str, list[str]] = {}
+    for field in one(asked, "main form").select("input"):
+        fields.setdefault(str(field["name"]), []).append(str(field["value"]))
+    return fields
+
+
+def decided(member, campaign, what, **more):
+    """Decide, and be sure."""
+    return sure(member.post(address(campaign), {"what": what, **(more or {"which": "all"})}))
+
+
 def test_the_menu_counts_them_only_when_there_are_some(member, office):
     before = text_of(member.get("/credits"), ".top-nav")
     lost(office)
@@ -111,12 +124,8 @@ def test_what_cannot_be_undone_is_asked_about_first(member, office):
 def test_some_are_decided_about(member, office, what, state):
     campaign = lost(office)
     asked = member.post(address(campaign), {"what": what, "which": "chosen", "row": ["1", "3"]})
-    form = one(asked, "main form")
-    fields: dict[str, list[str]] = {}
-    for field in form.select("input"):
-        fields.setdefault(str(field["name"]), []).append(str(field["value"]))
 
-    answer = member.post(address(campaign), fields, follow_redirects=True)
+    answer = member.post(address(campaign), sure(asked), follow_redirects=True)
 
     assert office.states(campaign) == {"unknown": 1, state: 2}
     assert "2 messages" in main_of(answer)
@@ -125,7 +134,7 @@ def test_some_are_decided_about(member, office, what, state):
 def test_all_are_decided_about(member, office):
     campaign = lost(office)
 
-    member.post(address(campaign), {"what": "not-sent", "which": "all", "sure": "yes"})
+    member.post(address(campaign), decided(member, campaign, "not-sent"))
 
     assert office.states(campaign) == {"failed": 3}
     assert office.balance() == 1000
@@ -134,7 +143,7 @@ def test_all_are_decided_about(member, office):
 def test_nothing_is_decided_too_early(member, office):
     campaign = lost(office, seconds=5)
 
-    answer = member.post(address(campaign), {"what": "sent", "which": "all", "sure": "yes"}, follow_redirects=True)
+    answer = member.post(address(campaign), decided(member, campaign, "sent"), follow_redirects=True)
 
     assert "may still come" in main_of(answer)
     assert office.states(campaign) == {"unknown": 3}
@@ -142,13 +151,53 @@ def test_nothing_is_decided_too_early(member, office):
 
 def test_deciding_twice_does_it_once(member, office):
     campaign = lost(office)
-    decision = {"what": "sent", "which": "all", "sure": "yes"}
+    decision = decided(member, campaign, "sent")
     member.post(address(campaign), decision)
 
     answer = member.post(address(campaign), decision, follow_redirects=True)
 
     assert "became known meanwhile" in main_of(answer)
     assert (office.states(campaign), office.reload(campaign).spent) == ({"sent": 3}, 3)
+
+
+def test_nothing_is_done_to_messages_that_nobody_was_asked_about(member, office):
+    campaign = lost(office, 30)
+    known = sa.update(recipients).where(recipients.c.campaign_id == campaign.id, recipients.c.row > 3)
+    office.execute(known.values(state=State.SENT))
+    decision = decided(member, campaign, "again")
+    office.execute(known.values(state=State.UNKNOWN))
+
+    answer = member.post(address(campaign), decision)
+
+    assert (answer.status_code, office.states(campaign)) == (422, {"unknown": 30})
+    assert "Send 30 messages again?" in main_of(answer)
+    assert "not the same messages any more" in main_of(answer)
+    member.post(address(campaign), sure(answer))
+    assert office.states(campaign) == {"queued": 30}
+
+
+@pytest.mark.parametrize("more", [{"which": "all"}, {"which": "chosen", "row": ["1", "2", "3"]}])
+def test_an_old_answer_does_not_hold_for_the_next_attempt(member, office, more):
+    campaign = lost(office)
+    decision = decided(member, campaign, "again", **more)
+    ids = [row.id for row in office.recipients(campaign)]
+    office.execute(sa.update(recipients).where(recipients.c.id.in_(ids)).values(attempts=2))
+    again = {"number": 2, "claim_token": "t", "gateway": "simulated", "sender": "us", "outcome": "unknown"}
+    again |= {"started_at": now() - timedelta(seconds=90), "is_repeated": True}
+    office.execute(
+        sa.insert(attempts).values([{"recipient_id": id_, "reference": f"again-{id_}", **again} for id_ in ids])
+    )
+
+    assert member.post(address(campaign), decision).status_code == 422
+    assert office.states(campaign) == {"unknown": 3}
+
+
+def test_only_messages_that_are_unknown_are_asked_about_and_each_once(member, office):
+    campaign = lost(office)
+
+    asked = member.post(address(campaign), {"what": "again", "which": "chosen", "row": ["1", "1", "2", "77"]})
+
+    assert "Send 2 messages again?" in main_of(asked)
 
 
 def test_nobody_chosen_is_said(member, office):
