@@ -93,6 +93,8 @@ def retry(
 def _refuse(session: Session, campaign: Campaign) -> None:
     if campaign.status == Status.CANCELLED:
         raise NothingToRetry("This campaign was cancelled: clone it to send its text again.")
+    if campaign.status == Status.DRAFT:
+        raise NothingToRetry("This campaign was not confirmed yet: nothing of it was sent.")
     if campaign.status not in RETRYABLE:
         raise NothingToRetry(f"This campaign is {campaign.status}: nothing of it can have failed for good.")
     if not session.get_one(User, campaign.user_id).active:

@@ -92,14 +92,14 @@ def let_back(session: Session, pairs: Collection[tuple[int, str]]) -> int:
 
 
 def listing(
-    session: Session, team_id: int, *, search: str = "", after: str = "", limit: int | None = 50
+    session: Session, team_id: int, *, search: str = "", skip: int = 0, limit: int | None = 50
 ) -> Sequence[OptOut]:
-    """Return a team's list in the order of its numbers, from behind number `after`, all or those with such digits."""
+    """Return a team's list in the order of its numbers without the first `skip`, all or those with such digits."""
     digits = "".join(filter(str.isdigit, search)).lstrip("0")
-    statement = sa.select(OptOut).where(OptOut.team_id == team_id, OptOut.number > after).order_by(OptOut.number)
+    statement = sa.select(OptOut).where(OptOut.team_id == team_id).order_by(OptOut.number)
     if search:
         statement = statement.where(OptOut.number.contains(digits) if digits else sa.false())
-    return session.scalars(statement.limit(limit)).all()
+    return session.scalars(statement.limit(limit).offset(skip)).all()
 
 
 def people(session: Session, entries: Sequence[OptOut]) -> dict[int, str]:

@@ -10,7 +10,7 @@ from smsqueue.domain.again import NothingToRetry, Offer, OfferChanged
 from smsqueue.domain.campaigns import OwnerDisabled
 from smsqueue.domain.errors import NotEnoughCredits
 from smsqueue.extensions import db, write
-from smsqueue.models import Kind
+from smsqueue.models import Kind, Status
 from smsqueue.web import access, presenting, rules, typed
 
 bp = Blueprint("again", __name__, url_prefix="/sms/campaigns")
@@ -21,6 +21,9 @@ bp.record(presenting.install)
 @access.member
 def ask(uuid: UUID) -> ResponseReturnValue:
     """Show to how many a retry would send, for how much, and who is left out."""
+    campaign = campaigns.find(db.session(), access.current_team_id(), uuid)
+    if campaign.status == Status.DRAFT:
+        return redirect(url_for("bulk.review", uuid=uuid))
     return _page(uuid)
 
 

@@ -34,6 +34,8 @@ def show(uuid: UUID) -> ResponseReturnValue:
 def download(uuid: UUID) -> ResponseReturnValue:
     """Download every recipient with what became of it."""
     campaign = campaigns.find(db.session(), access.current_team_id(), uuid)
+    if campaign.status == Status.DRAFT:
+        return redirect(url_for("bulk.review", uuid=uuid))
     answer = Response(_lines(Database(db.engine), campaign.id), mimetype="text/csv")
     answer.headers["Content-Disposition"] = f"attachment; filename=campaign-{campaign.uuid}.csv"
     return answer

@@ -10,7 +10,7 @@ from wtforms.validators import DataRequired, Length
 from smsqueue.core.phones import BadNumber, Phone, describe, parse
 from smsqueue.domain import optouts
 from smsqueue.extensions import db, write
-from smsqueue.web import access, presenting
+from smsqueue.web import access, presenting, typed
 
 bp = Blueprint("opt_outs", __name__, url_prefix="/opt-outs")
 bp.record(presenting.install)
@@ -74,17 +74,23 @@ def remove() -> ResponseReturnValue:
         flash(f"{describe(number)} may be texted again.", "success")
     else:
         flash("That number was not on the list any more.", "info")
-    return redirect(url_for("opt_outs.index"), 303)
+    search, page = _place()
+    return redirect(url_for("opt_outs.index", search=search or None, page=page if page > 1 else None), 303)
 
 
 def _phone(typed: str | None) -> Phone:
     return parse((typed or "").strip(), access.team().country)
 
 
+def _place() -> tuple[str, int]:
+    """Return what is searched for, and the page: by its count, since an address holds no numbers of people."""
+    return request.values.get("search", "").strip(), max(1, request.values.get("page", 1, type=typed.row))
+
+
 def _page(form: AddForm, removal: RemoveForm | None = None) -> str:
     session, team_id = db.session(), access.current_team_id()
-    search, after = request.args.get("search", "").strip(), request.args.get("after", "")
-    found = optouts.listing(session, team_id, search=search, after=after, limit=PAGE + 1)
+    search, page = _place()
+    found = optouts.listing(session, team_id, search=search, skip=(page - 1) * PAGE, limit=PAGE + 1)
     return render_template(
         "opt_outs/index.html",
         form=form,
@@ -93,6 +99,6 @@ def _page(form: AddForm, removal: RemoveForm | None = None) -> str:
         people=optouts.people(session, found),
         count=optouts.count(session, team_id),
         search=search,
-        after=after,
-        older=found[PAGE - 1].number if len(found) > PAGE else None,
+        page=page,
+        more=len(found) > PAGE,
     )

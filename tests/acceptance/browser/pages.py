@@ -289,7 +289,7 @@ VIEWS = {
     "inbox, nothing found": View("inbox.index", "/inbox?search=999999"),
     "opt-outs": View("opt_outs.index", "/opt-outs"),
     "opt-outs, none": View("opt_outs.index", "/opt-outs", "newcomer"),
-    "opt-outs, end": View("opt_outs.index", "/opt-outs?after=A"),
+    "opt-outs, end": View("opt_outs.index", "/opt-outs?page=99"),
     "opt-outs, nothing found": View("opt_outs.index", "/opt-outs?search=999999"),
     "opt-outs, nothing added": View("opt_outs.index", "/opt-outs", do=_adds_nothing),
     "opt-outs, no reason": View("opt_outs.index", "/opt-outs", do=_takes_off_without_reason),

@@ -155,7 +155,7 @@ def test_the_list_is_searched_paged_and_counted(office):
         office.store.write(lambda session: optouts.add_all(session, pairs, source="person", note="by hand"))
     with office.store.reading() as session:
         first = optouts.listing(session, office.team.id)
-        rest = optouts.listing(session, office.team.id, after=first[-1].number, limit=None)
+        rest = optouts.listing(session, office.team.id, skip=len(first), limit=None)
         found = optouts.listing(session, office.team.id, search="555 0077")
         assert optouts.count(session, office.team.id) == 120
         assert optouts.out_of(session, office.team.id, [*numbers, "+12015559999"]) == set(numbers)

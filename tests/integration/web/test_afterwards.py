@@ -130,6 +130,19 @@ def test_retry_of_what_has_nothing_to_retry_says_so(member, office):
     assert "There is nobody to send to again" in main_of(member.get(page(campaign, "/retry")))
 
 
+@pytest.mark.parametrize("more", ["", "/sheet", "/sheet.csv", "/retry"])
+def test_a_draft_has_no_end_yet(member, office, more):
+    draft = office.draft(1)
+    answer = member.get(page(draft, more))
+    assert (answer.status_code, answer.location) == (302, page(draft, "/review"))
+
+
+def test_a_draft_is_not_retried(member, office):
+    draft = office.draft(1)
+    member.post(page(draft, "/retry"), {"count": "1", "price": "1"})
+    assert "not confirmed yet" in main_of(member.get(page(draft, "/review")))
+
+
 def test_clone_leads_to_the_review_of_a_draft(member, ended, office):
     answer = member.post(page(ended, "/clone"))
     assert answer.status_code == 303

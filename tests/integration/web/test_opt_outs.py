@@ -74,6 +74,25 @@ def test_a_number_is_taken_off_with_a_reason_and_not_without(member, office):
     assert on_list(office) == []
 
 
+def test_a_missing_reason_is_asked_for_where_it_is_missing(member, office):
+    put(office, *(f"+1201555{number:04}" for number in range(60)))
+    sent = {"number": "+12015550055", "reason": "", "search": "555", "page": "2"}
+    answer = member.post("/opt-outs/remove", sent)
+    (entry,) = page_of(answer).select("details[open]:has(input[name=number])")
+    field = entry.select("input[name=reason]")[0]
+    assert value_of(answer, "#error-summary a", "href") == f"#{field['id']}"
+    assert field["aria-invalid"] == "true"
+    assert entry.select("input[name=number]")[0]["value"] == "+12015550055"
+    assert len(page_of(answer).select("tbody tr")) == 10
+    assert value_of(answer, "#search", "value") == "555"
+    answer = member.post("/opt-outs/remove", {**sent, "reason": "asked"})
+    assert answer.location == "/opt-outs?search=555&page=2"
+
+
+def test_the_page_says_whom_a_start_does_not_take_off(member):
+    assert "unless somebody of your team put them here" in main_of(member.get("/opt-outs"))
+
+
 def test_another_teams_list_is_neither_seen_nor_changed(member, store, office):
     other = Office.open(store, "Other", 10)
     put(other, "+12015550199")
@@ -88,6 +107,7 @@ def test_the_list_is_paged_and_searched(member, office):
     assert len(page_of(first).select("tbody tr")) == 50
     assert "The list: 120" in main_of(first)
     second = value_of(first, "a[rel=next]", "href")
+    assert second == "/opt-outs?page=2"
     assert len(page_of(member.get(second)).select("tbody tr")) == 50
     assert len(page_of(member.get("/opt-outs?search=555-0077")).select("tbody tr")) == 1
     assert "No number on the list" in main_of(member.get("/opt-outs?search=999999"))
