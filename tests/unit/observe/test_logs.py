@@ -102,6 +102,30 @@ def test_id_is_not_taken_for_a_number(start_logs, harmless):
     assert harmless in stream.getvalue()
 
 
+@pytest.mark.parametrize("log_format", ["text", "json"])
+@pytest.mark.parametrize(
+    "told",
+    [
+        "Exception on /callbacks/kannel/inbound/{} [GET]",
+        '"GET /callbacks/http/27-1-ab12/{}?type=1&at=17956 HTTP/1.1" 200',
+        "called (https://sms.example.org/x/callbacks/kannel/inbound/{}).",
+    ],
+)
+def test_token_of_a_callback_is_hidden(start_logs, log_format, told):
+    token = "EJCgqTmvP-9mZr7_0aVYx3dW5kQb2Lhn"
+    stream = start_logs(log_format)
+    logging.getLogger("anybody").error(told.format(token))
+    assert token not in stream.getvalue()
+    assert told.format("hidden") in stream.getvalue().replace(r"\"", '"')
+
+
+@pytest.mark.parametrize("harmless", ["/callbacks/twilio/27-1-ab12", "/callbacks/kannel/report"])
+def test_address_of_a_callback_without_a_token_is_kept(start_logs, harmless):
+    stream = start_logs()
+    logging.getLogger("anybody").warning("called at %s", harmless)
+    assert harmless in stream.getvalue()
+
+
 def test_long_id_of_an_event_is_kept(start_logs):
     stream = start_logs()
     emit("job.lost", job_id=12345678901, kind="sms.send-bulk")
