@@ -90,11 +90,13 @@ def from_unix(stamp: str) -> datetime | None:
 
 def from_iso(stamp: object) -> datetime | None:
     """Read an ISO time; one without a zone is UTC."""
-    try:
-        found = datetime.fromisoformat(stamp) if isinstance(stamp, str) else None
-    except ValueError:
+    if not isinstance(stamp, str):
         return None
-    return found.replace(tzinfo=UTC) if found and found.tzinfo is None else found
+    try:
+        found = datetime.fromisoformat(stamp)
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, OverflowError):  # the other side of the first or the last day there is
+        return None
 
 
 def plus(number: object) -> str:

@@ -161,7 +161,19 @@ def test_token_of_one_text_is_no_token_of_another(kannel):
     assert kannel.traits.answer_status == 200
 
 
-@pytest.mark.parametrize(("remote", "verdict"), [("10.0.0.7", "genuine"), ("10.0.1.7", "forged"), ("", "forged")])
+@pytest.mark.parametrize("charset", ["punycode", "idna", "utf-7"])
+def test_bytes_that_are_not_of_the_alphabet_that_is_told_are_read_all_the_same(kannel, charset):
+    callback = called(f"from=12015550123&text=%ff%ff&charset={charset}", "inbound", ADDRESS.token("inbound"))
+    assert kannel.inbound(callback).text == "\ufffd\ufffd"
+
+
+MAPPED = [("::ffff:10.0.0.7", "genuine"), ("::ffff:10.0.1.7", "forged"), ("::1", "genuine"), ("::2", "forged")]
+"""Where a socket takes both kinds of addresses, the old ones are spelled like this."""
+
+
+@pytest.mark.parametrize(
+    ("remote", "verdict"), [("10.0.0.7", "genuine"), ("10.0.1.7", "forged"), ("", "forged"), *MAPPED]
+)
 def test_only_listed_addresses_may_report(tmp_path, remote, verdict):
     adapter = KANNEL_KIND.build(tmp_path, "http://127.0.0.1:9", KANNEL_CALLBACK_ADDRESSES="10.0.0.0/24, ::1")
     adapter.close()
@@ -176,7 +188,7 @@ def test_only_listed_addresses_may_report(tmp_path, remote, verdict):
         ("Стоп".encode("utf-16-be"), "", "2"),
         ("Стоп 😀".encode("utf-16-be"), "UTF-16BE", "2"),
         ("Стоп".encode(), "UTF-8", "2"),
-        (b"Stop", "no-such-alphabet", "0"),
+        *[(b"Stop", name, "0") for name in ("no-such-alphabet", "undefined", "a%00", "hex", "x" * 9000)],
     ],
 )
 def test_text_that_comes_in_keeps_its_letters(kannel, text, charset, coding):

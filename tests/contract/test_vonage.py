@@ -372,6 +372,15 @@ def test_pieces_of_a_text_that_comes_in(sms):
     assert (sms.inbound(told(report("delivered"))), sms.reports(told(given))) == (None, [])
 
 
+@pytest.mark.parametrize(
+    ("part", "total"), [("70000", "70001"), ("0", "3"), ("4", "3"), ("1", "256"), ("9" * 5000, "9" * 5000), ("²", "3")]
+)
+def test_a_piece_that_cannot_be_one_is_a_whole_text(sms, part, total):
+    given = {"msisdn": "12015550123", "text": "STOP", "concat": "true", "concat-ref": "7"}
+    found = sms.inbound(told(given | {"concat-part": part, "concat-total": total}, "form"))
+    assert (found.text, found.piece) == ("STOP", None)
+
+
 def token(body: bytes, *, secret: str = SECRET, algorithm: str = "HS256", **claims: object) -> str:
     said = {"api_key": VONAGE["VONAGE_API_KEY"], "payload_hash": sha256(body).hexdigest()} | claims
     head, middle = (

@@ -1,6 +1,6 @@
 """Hand a text to smsbox, one number a call: among several, a bad one vanishes without a word."""
 
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv6Address, ip_address, ip_network
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from smsqueue.config import Settings
@@ -109,15 +109,20 @@ class KannelGateway(HttpAdapter):
         )
 
     def _may_call(self, remote: str) -> bool:
+        if not self._callers:
+            return True
         try:
-            return not self._callers or any(ip_address(remote) in network for network in self._callers)
+            address = ip_address(remote)
         except ValueError:
             return False
+        # A socket that takes both kinds spells the old ones ::ffff:127.0.0.1.
+        mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+        return any(address in network or (mapped and mapped in network) for network in self._callers)
 
 
 def _decoded(text: bytes, charset: str, coding: str) -> str:
     alphabet = charset or ("utf-16-be" if coding == "2" else "utf-8")
     try:
         return text.decode(alphabet)
-    except (LookupError, UnicodeDecodeError):
+    except (LookupError, ValueError):  # also what is no name at all, and codecs that always fail
         return text.decode("utf-8", "replace")

@@ -1,5 +1,6 @@
 """Vonage's SMS API: always HTTP 200, one entry per part, each with a status of its own."""
 
+import re
 from collections.abc import Collection
 from datetime import datetime
 from typing import Any
@@ -26,6 +27,8 @@ from smsqueue.gateways.tables import Table
 from smsqueue.gateways.vonage import codes, common, signing
 
 STRANGE = Unknown("The gateway's answer does not tell whether it took the message.")
+FEW, MOST_PIECES = re.compile(r"[0-9]{1,3}"), 255
+"""The network counts the pieces of a text in one byte."""
 
 
 class VonageSmsGateway(HttpAdapter):
@@ -139,6 +142,7 @@ def _status(part: dict[str, Any]) -> str:
 
 def _piece(values: dict[str, str]) -> tuple[str, int, int] | None:
     part, total = values.get("concat-part", ""), values.get("concat-total", "")
-    if values.get("concat") != "true" or not part.isdecimal() or not total.isdecimal():
+    if values.get("concat") != "true" or not FEW.fullmatch(part) or not FEW.fullmatch(total):
         return None
-    return values.get("concat-ref", ""), int(part), int(total)
+    is_piece = 1 <= int(part) <= int(total) <= MOST_PIECES
+    return (values.get("concat-ref", ""), int(part), int(total)) if is_piece else None
