@@ -25,6 +25,20 @@ LONGEST_WAIT = 3600.0
 # Only these prove that nothing was sent; NewConnectionError includes NameResolutionError.
 NOT_SENT = (NewConnectionError, ConnectTimeoutError, SSLCertVerificationError)
 AGENT = f"smsqueue/{__version__}"
+SAID = {
+    "NameResolutionError": "its name is not known",
+    "NewConnectionError": "it takes no connection",
+    "ConnectTimeoutError": "no connection in time",
+    "SSLCertVerificationError": "its certificate is not valid",
+    "ReadTimeoutError": "no answer in time",
+    "ReadTimeout": "no answer in time",
+    "TimeoutError": "no answer in time",
+    "RemoteDisconnected": "the line was cut",
+    "ConnectionResetError": "the line was cut",
+    "BrokenPipeError": "the line was cut",
+    "IncompleteRead": "the line was cut",
+}
+"""What exceptions mean, for people; any other is named as it is."""
 DIGITS = re.compile(r"\d(?:[ ().-]?\d){6,}")
 
 
@@ -115,9 +129,14 @@ def without_answer(error: Exception) -> Deferred | Unknown:
     innermost = error
     for inner in _chain(error):
         if isinstance(inner, NOT_SENT):
-            return Deferred(0, "unreachable", f"The gateway cannot be reached ({type(inner).__name__}).")
+            return Deferred(0, "unreachable", f"The gateway cannot be reached ({_said(inner)}).")
         innermost = inner
-    return Unknown(f"The gateway gave no answer that can be read ({type(innermost).__name__}).")
+    return Unknown(f"The gateway gave no answer that can be read ({_said(innermost)}).")
+
+
+def _said(error: Exception) -> str:
+    name = type(error).__name__
+    return SAID.get(name, name)
 
 
 def by_status(answer: Answer) -> Outcome:

@@ -94,7 +94,7 @@ def test_closed_port_is_surely_not_sent(kind, tmp_path):
     adapter = kind.build(tmp_path, f"http://127.0.0.1:{port}")
     outcome = adapter.send(outgoing())
     adapter.close()
-    assert outcome == Deferred(0, "unreachable", "The gateway cannot be reached (NewConnectionError).")
+    assert outcome == Deferred(0, "unreachable", "The gateway cannot be reached (it takes no connection).")
 
 
 def test_certificate_that_is_not_trusted_is_surely_not_sent(kind, tmp_path):
@@ -108,7 +108,7 @@ def test_certificate_that_is_not_trusted_is_surely_not_sent(kind, tmp_path):
         adapter = kind.build(tmp_path, f"https://127.0.0.1:{server.port}")
         outcome = adapter.send(outgoing())
         adapter.close()
-    assert outcome == Deferred(0, "unreachable", "The gateway cannot be reached (SSLCertVerificationError).")
+    assert outcome == Deferred(0, "unreachable", "The gateway cannot be reached (its certificate is not valid).")
 
 
 def test_dripping_server_holds_nobody_past_the_time_limit(kind, tmp_path):

@@ -111,7 +111,7 @@ def test_closed_port_is_surely_not_sent(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
     outcome = build(settings(tmp_path, url=f"http://127.0.0.1:{port}")).send(outgoing())
-    assert outcome == Deferred(0, "unreachable", "The gateway cannot be reached (NewConnectionError).")
+    assert outcome == Deferred(0, "unreachable", "The gateway cannot be reached (it takes no connection).")
 
 
 @pytest.mark.parametrize("start", [b"", b"HTTP/1.1 201 Created\r\nX-Slow: ", b"HTTP/1.1 201 Created\r\n\r\n{"])

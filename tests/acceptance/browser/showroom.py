@@ -306,7 +306,7 @@ class Showroom:
 def _trouble(session: Session) -> None:
     """Let one gateway be paused, one be out of reach, and one have asked for less."""
     opened = now() - timedelta(minutes=7)
-    why = "The gateway cannot be reached (NewConnectionError)."
+    why = "The gateway cannot be reached (it takes no connection)."
     session.add(GatewayState(name="simulated", failures=12, opened_at=opened, probe_at=now(), reason=why))
     by = "ben@example.com: it takes texts twice today, and nobody answers the telephone"
     session.add(GatewayState(name="kannel", failures=0, paused_at=opened, paused_by=by))

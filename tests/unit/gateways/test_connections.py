@@ -94,7 +94,7 @@ def test_certificate_that_is_not_trusted_is_surely_not_sent(tls):
         caller = HttpCaller(concurrency=1, connect_seconds=2, read_seconds=2)
         outcome = caller.call(Request("POST", f"https://127.0.0.1:{server.port}/", {}, b"{}"))
         caller.close()
-    assert outcome == Deferred(0, "unreachable", "The gateway cannot be reached (SSLCertVerificationError).")
+    assert outcome == Deferred(0, "unreachable", "The gateway cannot be reached (its certificate is not valid).")
 
 
 def test_time_limit_holds_over_tls(tls, dripping):

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from email.utils import format_datetime
+from http.client import RemoteDisconnected
 from ssl import SSLCertVerificationError, SSLError
 
 import pytest
@@ -59,6 +60,19 @@ def test_connection_that_never_stood_is_surely_not_sent(error):
 )
 def test_everything_else_is_unknown(error):
     assert isinstance(without_answer(error), Unknown)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (requests.ConnectionError(ReadTimeoutError(POOL, "/messages", "timed out")), "no answer in time"),
+        (requests.ConnectionError(ProtocolError("Connection aborted.", RemoteDisconnected("bye"))), "the line was cut"),
+        (requests.ConnectTimeout(gave_up(ConnectTimeoutError(CONNECTION, "timed out"))), "no connection in time"),
+        (requests.exceptions.ChunkedEncodingError("broken"), "ChunkedEncodingError"),
+    ],
+)
+def test_people_read_what_happened_and_not_the_name_of_an_exception(error, words):
+    assert words in without_answer(error).reason
 
 
 def test_what_merely_came_before_an_error_proves_nothing():
