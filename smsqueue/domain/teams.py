@@ -59,8 +59,8 @@ def told(team: Team) -> list[Rule]:
         Rule("first-ten-above", "First ten", f"above {ten} recipients", "ten go, then the rest if most are accepted"),
         Rule("type-count-above", "Typed count", _or(team.type_count_above, f"above {typed}", "never"), "asked at Send"),
         Rule("daily-cap", "Daily cap", _or(team.daily_cap, f"{cap} recipients", "none"), "by the team's time zone"),
-        Rule("copies-per-hour", "Brake", _or(copies, f"{copies} an hour", "off"), "same words to the same number"),
-        Rule("max-slices", "Slices at once", _or(slices, f"{slices}", "any number"), "how much of it is sent at once"),
+        Rule("copies-per-hour", "Same text to one number", _or(copies, f"{copies} an hour", "any"), "more is held"),
+        Rule("max-slices", "Sent at the same time", _or(slices, f"{slices}", "any number"), "parts of its campaigns"),
         Rule("opt-out-words", "Opt-out words", team.opt_out_words or "the usual ones", "besides STOP and the like"),
         Rule("gateways", "Gateways", team.gateways or "as the settings say", "in order of preference"),
     ]

@@ -33,6 +33,8 @@ STATUSES = {
     Status.FAILED: Word("Failed", "cross", "bad", "What was not sent is credited back."),
     Status.CANCELLED: Word("Cancelled", "stop", "warn", "What had not left was not sent and is credited back."),
 }
+HELD_UP = Word("Waiting", "clock", "warn", "Nothing is being sent at this moment.")
+"""How a campaign that is being sent is shown while none of it can go."""
 STATES = {
     State.QUEUED: Word("Waiting", "clock", "neutral", "Not sent yet."),
     State.SENDING: Word("Sending", "play", "info", "Handed to the gateway, which has not answered yet."),
@@ -86,6 +88,13 @@ def status_word(status: str) -> Word:
     return STATUSES[Status(status)]
 
 
+def standing_word(campaign: Campaign, *, waits: bool) -> Word:
+    """Return how a campaign is shown of which may be known that it waits for something."""
+    if waits and campaign.status == Status.PROCESSING and not campaign.sending:
+        return HELD_UP
+    return status_word(campaign.status)
+
+
 def state_word(state: str) -> Word:
     """Return how a recipient's state is shown."""
     return STATES[State(state)]
@@ -133,6 +142,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "percent": percent,
     "plural": plural,
     "sentence": sentence,
+    "standing_word": standing_word,
     "starts": starts,
     "state_word": state_word,
     "status_word": status_word,

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 import sqlalchemy as sa
 
+from smsqueue.core.clock import now
 from smsqueue.domain import brake, optouts
 from smsqueue.models import Campaign, Recipient, Status, Team
 from tests.integration.web.parts import attribute, part, words_of
@@ -109,6 +110,14 @@ def test_review_warns_of_the_night_and_says_who_waits(member, rule):
     assert "2 recipients in France wait until 00:00 on" in review
 
 
+def test_of_a_single_sms_the_night_is_told_as_of_one(member, rule):
+    rule(time_zone="Europe/Paris")
+    fields = {"number": "+33612345678", "text": "Hello", "when": "later", "day": ahead(), "time": "02:00"}
+    review = main_of(member.get(member.post("/sms/send", fields).location))
+    assert "It is night there" in review
+    assert "some of them" not in review
+
+
 def test_options_survive_a_change_of_the_column(member, store):
     chosen = {"validity": "3600", "policy": "give-up", "first_ten": "yes", "hours": "09:00-20:00"}
     review = review_of(member, **chosen)
@@ -201,6 +210,8 @@ def held(member, store):
 def test_held_recipients_are_shown_and_let_go_by_a_button(member, store, held):
     page = member.get(f"/sms/campaigns/{held.uuid}")
     assert "2 recipients held" in main_of(page)
+    assert "Send these 2 after all" in main_of(page)
+    assert "What still waits at " in main_of(page)
     answer = member.post(f"/sms/campaigns/{held.uuid}/let-go")
     assert answer.status_code == 303
     page = main_of(member.get(answer.location))
@@ -208,6 +219,14 @@ def test_held_recipients_are_shown_and_let_go_by_a_button(member, store, held):
     assert "recipients held" not in page
     member.post(f"/sms/campaigns/{held.uuid}/let-go")
     assert "Nobody is held any more" in main_of(member.get(answer.location))
+
+
+def test_what_is_being_sent_but_held_up_is_shown_as_waiting(member, store, held):
+    def begin(session):
+        session.execute(sa.update(Campaign).values(status=Status.PROCESSING, started_at=now()))
+
+    store.write(begin)
+    assert words_of(member.get(f"/sms/campaigns/{held.uuid}"), ".status-line").startswith("Waiting ")
 
 
 def test_another_team_cannot_let_go(make_visitor, factory, held):
@@ -222,3 +241,5 @@ def test_team_sees_its_rules_and_what_is_left_of_the_cap(member, rule):
     page = main_of(member.get("/team"))
     assert "Europe/Paris" in page
     assert "Confirmed today: 2 of 500 recipients" in page
+    for title in ("Sent at the same time", "Same text to one number"):
+        assert title in page

@@ -149,6 +149,17 @@ def test_nothing_is_decided_too_early(member, office):
     assert office.states(campaign) == {"unknown": 3}
 
 
+def test_too_early_no_decision_is_offered(member, office):
+    new, old = lost(office, 1, seconds=5), lost(office, 1)
+
+    (fresh, stale) = (member.get(address(campaign)) for campaign in (new, old))
+
+    assert "It is too new to decide about" in main_of(fresh)
+    assert "The one unknown message of this campaign" in main_of(fresh)
+    assert len(page_of(fresh).select("button[name=what]:disabled")) == 3
+    assert not page_of(stale).select("button[name=what]:disabled")
+
+
 def test_deciding_twice_does_it_once(member, office):
     campaign = lost(office)
     decision = decided(member, campaign, "sent")
