@@ -1,11 +1,13 @@
 """The last text: the answer to a STOP, where the gateway gives none itself."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from smsqueue.config import Settings
+from smsqueue.core.clock import now
 from smsqueue.core.errors import SmsQueueError
 from smsqueue.db import table_of
 from smsqueue.domain import campaigns, drafts, optouts
@@ -16,6 +18,8 @@ from smsqueue.models import Campaign, Recipient, Team, User
 from smsqueue.queue.events import emit_once_committed
 
 recipients = table_of(Recipient)
+PAUSE = timedelta(days=1)
+"""Between two last texts of a team to a number: whoever says STOP and START in turns spends nobody's credits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +40,11 @@ class Goodbye:
     def say(self, session: Session, team_id: int, number: str) -> None:
         """Queue the last text of a team to a number that is about to be put on its list; the team pays for it.
 
-        What keeps it from going, as a lack of credits, is said in the log and keeps nobody off the list.
+        At most one a day. What keeps it from going, as a lack of credits, is said in the log and keeps nobody off
+        the list.
         """
         person = self._who_wrote(session, team_id, number) if self.text else None
-        if person is None:
+        if person is None or _was_said(session, team_id, number):
             return
         nested = session.begin_nested()
         try:
@@ -65,3 +70,10 @@ class Goodbye:
         theirs = sa.select(User).join(Campaign, Campaign.user_id == User.id).join(Recipient)
         mine = (Campaign.team_id == team_id, Recipient.number == number, Recipient.attempts > 0)
         return session.scalars(theirs.where(*mine).order_by(Recipient.id.desc()).limit(1)).first()
+
+
+def _was_said(session: Session, team_id: int, number: str) -> bool:
+    """Say whether the number had its last text of the team less than a day ago."""
+    mine = (Recipient.number == number, Recipient.source_row == optouts.LAST_WORD)
+    theirs = (Campaign.team_id == team_id, Campaign.confirmed_at > now() - PAUSE)
+    return session.scalar(sa.select(Recipient.id).join(Campaign).where(*mine, *theirs).limit(1)) is not None

@@ -1,5 +1,6 @@
 """Texts that come in, and the list of those who want no more."""
 
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -10,7 +11,7 @@ from smsqueue.core.clock import now
 from smsqueue.domain import inbound, optouts
 from smsqueue.domain.goodbye import Goodbye
 from smsqueue.gateways.base import Inbound, Rejected
-from smsqueue.models import InboundText, State, Team
+from smsqueue.models import Campaign, InboundText, State, Team
 from tests.desk import Desk
 from tests.domain_fixtures import TERMS, Office
 from tests.domain_workers import Crew, Scripted, at_once
@@ -179,6 +180,19 @@ def test_a_stop_is_answered_once_although_its_number_is_on_the_list(office, text
         crew.finish(office)
     assert [(each.to, each.text) for each in gateway.calls] == [(texted, GOODBYE.text)]
     assert office.balance() == 1000 - 2
+
+
+def test_who_stops_and_starts_in_turns_is_answered_once_a_day(office, texted, make_crew):
+    gateway = Scripted()
+    crew: Crew = make_crew(gateway)
+    for _day in range(2):
+        for text in ("STOP", "START") * 3:
+            inbound.receive(office.store, "scripted", Inbound(sender=texted, to="us", text=text), now(), GOODBYE)
+            crew.finish(office)
+        assert on_list(office) == []
+        office.execute(sa.update(Campaign).values(confirmed_at=now() - timedelta(days=1, minutes=1)))
+    assert [each.text for each in gateway.calls] == [GOODBYE.text] * 2
+    assert office.balance() == 1000 - 1 - 2
 
 
 def test_a_stop_that_cannot_be_answered_is_obeyed_all_the_same(store, make_crew):
