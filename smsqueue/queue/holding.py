@@ -57,7 +57,7 @@ def _set_due(session: Session, tag: str, which: sa.ColumnElement[bool], due: Any
     if session.get_bind().dialect.name not in MYSQL_NAMES:
         return changed(session, sa.update(jobs).where(_tagged, which).values(available_at=due), {"of": tag})
     # InnoDB would lock all jobs of the tag before it looks whether they wait, also those in the hands of workers, who
-    # may want the campaign that the caller has locked. So they are found without locks, and each is asked by its key.
+    # may want what the caller has locked. So they are found without locks, and each is asked by its key.
     found = session.scalars(sa.select(jobs.c.id).where(_tagged, which).order_by(jobs.c.id), {"of": tag}).all()
     portions = (found[first : first + AT_ONCE] for first in range(0, len(found), AT_ONCE))
     updates = (sa.update(jobs).where(jobs.c.id.in_(ids), which).values(available_at=due) for ids in portions)
