@@ -131,6 +131,14 @@ def test_some_are_decided_about(member, office, what, state):
     assert "2 messages" in main_of(answer)
 
 
+def test_only_what_is_unknown_is_counted_and_each_once(member, office):
+    campaign = lost(office)
+
+    asked = member.post(address(campaign), {"what": "sent", "which": "chosen", "row": ["1", "1", "77"]})
+
+    assert "Count 1 message as sent?" in main_of(asked)
+
+
 def test_all_are_decided_about(member, office):
     campaign = lost(office)
 
