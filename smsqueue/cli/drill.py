@@ -3,9 +3,11 @@
 import json
 import os
 import sys
+from collections.abc import Collection
 from typing import Any
 
 import click
+from click.core import ParameterSource
 from flask.cli import with_appcontext
 
 from smsqueue.cli import drill_gateway
@@ -29,6 +31,9 @@ TIMES = {
     "SMS_GRACE": "10",
 }
 """The drill's workers are taken for dead sooner than others; a lease must be longer than a call."""
+
+OF_WORKERS, OF_GATEWAY = ("kills", "jobs", "workers", "seconds"), ("number", "text", "wait_seconds", "yes")
+"""The options of one kind of drill, and of the other."""
 
 
 @click.command("drill")
@@ -66,12 +71,22 @@ def drill_command(**asked: Any) -> None:
     Exit codes: 0 every promise was kept, 1 one was not, or it could not be tried, 2 wrong options.
     """
     if asked["gateway"] is None:
+        _refuse(OF_GATEWAY, "with --gateway only")
         _drill_workers(asked["kills"], asked["jobs"], asked["workers"], asked["seconds"])
         return
+    _refuse(OF_WORKERS, "without --gateway only")
     if not asked["number"]:
         raise click.UsageError("--gateway needs --to NUMBER: a number of your own.")
     wish = Wish(asked["gateway"], asked["number"], asked["text"], asked["wait_seconds"], asked["yes"])
     drill_gateway.run(settings(), wish)
+
+
+def _refuse(names: Collection[str], where: str) -> None:
+    """Refuse options that would change nothing: whoever gives them means another drill."""
+    context = click.get_current_context()
+    for option in context.command.params:
+        if option.name in names and context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"{option.opts[0]} is for drills {where}.")
 
 
 def _drill_workers(kills: bool, jobs: int, workers: int, seconds: float) -> None:
