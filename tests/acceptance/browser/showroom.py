@@ -157,7 +157,7 @@ class Showroom:
         office = self._office(self.ann)
         self.found["pending"] = self._named(office.launch(office.checked(GOOD, text=TEXT)), "Summer sale")
         self.paint("processing", "Autumn sale", Status.PROCESSING, MIXED)
-        self.paint("completed", "Winter sale", Status.COMPLETED, SENT)
+        self.paint("completed", "Wintersale" * 6, Status.COMPLETED, SENT)
         self.paint("cancelled", "Wrong text", Status.CANCELLED, {"sent": 20, "cancelled": 40})
         reason = "The gateway refuses our account: its credit is used up. Ask the operator."
         self.paint("failed", "To the moon", Status.FAILED, {"failed": 60}, error=reason)

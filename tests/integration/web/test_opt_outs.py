@@ -1,5 +1,7 @@
 """The pages of who wants no more texts, and of what people texted back."""
 
+import re
+
 import pytest
 import sqlalchemy as sa
 
@@ -124,6 +126,17 @@ def test_texts_are_shown_with_what_they_ask_for(member, office, texted):
     assert "3 new" in main_of(shown)
     for words in ("Thanks <b>!", "Please look", "No more texts", "Gets no more texts"):
         assert words in main_of(shown)
+
+
+def test_texts_keep_their_lines(member, office, texted):
+    hear(office, texted, "one\ntwo")
+    page = page_of(member.get("/inbox"))
+    assert "one\ntwo" in page.select("td .own-text")[0].get_text()
+    sheets = ""
+    for link in page.select("link[rel=stylesheet]"):
+        with member.get(str(link["href"])) as answer:
+            sheets += answer.text
+    assert re.search(r"\.own-text \{[^}]*pre-wrap", sheets)
 
 
 def test_texts_are_marked_as_read_as_far_as_they_were_seen(member, office, texted):
