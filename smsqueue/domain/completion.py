@@ -1,4 +1,7 @@
-"""Closing a campaign, once: its verdict, one notice and one mail, in one transaction."""
+"""Closing a campaign, once: its verdict, one notice and one mail, in one transaction.
+
+What a rule sends again after that is closed without another notice; what a person sends again is told anew.
+"""
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -39,7 +42,9 @@ def close(session: Session, campaign_id: int) -> bool:
         if failed and not campaign.error:
             campaign.error = NOTHING_WENT
     holding.let_go(session, campaign_tag(campaign_id))  # jobs that were on hold find nothing left, and end
-    notices.tell_of_ending(session, campaign)
+    if not campaign.is_end_told:
+        notices.tell_of_ending(session, campaign)
+        campaign.is_end_told = True
     emit_once_committed(session, "campaign.ended", campaign_id=campaign.id, status=campaign.status, **campaign.counts)
     return True
 

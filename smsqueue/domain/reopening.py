@@ -31,8 +31,9 @@ def reopen(
 ) -> int:
     """Queue jobs for these rows, which the caller has set back to queued; return how many jobs.
 
-    An ended campaign runs again, and tells of its end anew when it comes; what waited too long has its time again,
-    unless `validity_seconds` is None. Raises StillOpen for one that was cancelled and has not ended.
+    An ended campaign runs again. A person's wish has `validity_seconds`: what waited too long has its time again, and
+    the end is told anew when it comes. With None a rule wants it, which may be for each recipient at another time, and
+    neither happens. Raises StillOpen for one that was cancelled and has not ended.
     """
     _refuse_half_cancelled(session, campaign)
     count = queue_again(session, campaign, rows, slice_rows=slice_rows)
@@ -49,7 +50,8 @@ def reopen(
         "status": sa.case((ended, Status.PROCESSING), else_=campaigns.c.status),
     }
     if validity_seconds is not None:
-        values = {"valid_until": options.valid_until(campaign, now(), validity_seconds), **values}
+        again = {"valid_until": options.valid_until(campaign, now(), validity_seconds), "is_end_told": False}
+        values = {**again, **values}
     ordered = [(campaigns.c[name], value) for name, value in values.items()]
     session.execute(sa.update(campaigns).where(campaigns.c.id == campaign.id).ordered_values(*ordered))
     session.refresh(campaign)

@@ -75,7 +75,7 @@ def lock(session: Session, campaign: Campaign, ids: Sequence[int], before: datet
 def send_again(session: Session, campaign: Campaign, locked: Sequence[Any], terms: Terms, *, extends: bool) -> int:
     """Send to these locked recipients once more, which may be the second time; an ended campaign runs again.
 
-    With `extends` what waited too long has its time again.
+    With `extends`, for a person, what waited too long has its time again and the end is told anew; a rule does neither.
     """
     if not locked:
         return 0

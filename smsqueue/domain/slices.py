@@ -49,6 +49,7 @@ def on_retried(session: Session, job: SendingJob, validity_seconds: int) -> None
     values = {
         "gave_up": sa.case((campaigns.c.gave_up > 0, campaigns.c.gave_up - 1), else_=0),
         "finished_at": None,
+        "is_end_told": False,
         "error": None,
         "valid_until": now() + timedelta(seconds=campaign.validity_seconds or validity_seconds),
         "status": sa.case((campaigns.c.status == Status.PAUSED, Status.PAUSED), else_=Status.PROCESSING),

@@ -308,6 +308,25 @@ def test_resend_sends_once_more_by_itself_and_only_once(office, make_crew):
     assert office.reload(campaign).held == 2
 
 
+def test_a_rule_that_sends_again_tells_the_end_once_and_a_person_anew(office, make_crew):
+    campaign, crew = lose(office, make_crew, gateway := Scripted(lambda o: LOST), unknown_policy=UnknownPolicy.RESEND)
+    told = [len(crew.mails.sent)]
+    for attempt in office.attempts(campaign):  # one is ripe after the other
+        early = attempt.started_at - timedelta(seconds=3700)
+        office.execute(sa.update(attempts).where(attempts.c.id == attempt.id).values(started_at=early))
+        look(office, crew, campaign)
+        office.hurry()
+        crew.drain(queues=("sms", "notifications"))
+        told.append(len(crew.mails.sent))
+    age(office)
+    assert decide(office, campaign, Decision.AGAIN) == 2
+    office.hurry()
+    crew.drain(queues=("sms", "notifications"))
+
+    assert (told, len(crew.mails.sent), len(office.notices())) == ([1, 1, 1], 2, 2)
+    assert (len(gateway.calls), office.reload(campaign).reopened) == (6, 3)
+
+
 def test_resend_never_sends_what_is_not_valid_any_more(office, make_crew):
     campaign, crew = lose(office, make_crew, Scripted(lambda o: LOST), unknown_policy=UnknownPolicy.RESEND)
     age(office, 14_500)
