@@ -106,7 +106,7 @@ def test_bearerbox_that_is_killed_loses_nothing_and_sends_nothing_twice(stage):
     wait_until(lambda: stage.is_delivered(stored) and stage.is_told(away), 60)
     texts = stage.kannel.smsc.texts()
     for each in (*stage.office.recipients(stored), *stage.office.recipients(away)):
-        assert texts.get(each.number, []) == (["Hello"] if each.state == "delivered" else [])
+        assert texts.get(each.number, []) in ([["Hello"]] if each.state == "delivered" else [[], ["Hello"]])
     assert stage.office.problems() == []
 
 
