@@ -3,7 +3,7 @@
 import pytest
 
 from smsqueue.domain import pausing
-from tests.drills.crew import Scene, numbers, open_calls, scene
+from tests.drills.crew import Scene, kinds, numbers, open_calls, scene
 from tests.drills.judging import judge, log_lines
 from tests.drills.verdicts import check, tell
 from tests.outside import rest, wait_until
@@ -20,7 +20,7 @@ def taken(drill: Scene) -> int:
 
 
 @pytest.mark.drill
-@pytest.mark.parametrize("kind", ["postgresql", "mariadb", "sqlite"])
+@pytest.mark.parametrize("kind", kinds("postgresql", "mariadb", "sqlite"))
 def test_a_campaign_that_is_paused_through_kills_and_resumed_reaches_everybody_once(databases, tmp_path, kind):
     simulator: dict[str, object] = {"latency_ms": 80}
     with scene(tmp_path, databases.ready(kind), simulator=simulator, **open_calls(CONCURRENCY)) as drill:

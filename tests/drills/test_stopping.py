@@ -86,7 +86,7 @@ def stop_one(drill: Scene, ask: Callable[[Worker], None]) -> dict[str, Any]:
 
 
 @pytest.mark.drill
-@pytest.mark.parametrize("kind", ["postgresql", "sqlite"])
+@pytest.mark.parametrize("kind", kinds("postgresql", "sqlite"))
 def test_a_frozen_worker_calls_nobody_when_it_wakes(databases, tmp_path, kind):
     # Many tries: a slice whose holders freeze one after the other before any answer would be given up after three.
     settings: dict[str, object] = {"SMS_LEASE": 5, "SMS_HEARTBEAT": 1, "SMS_READ_TIMEOUT": 1.5, "SMS_TRIES": 20}
