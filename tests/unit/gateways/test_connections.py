@@ -5,6 +5,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -47,8 +48,9 @@ def dripping() -> Iterator[Callable[[socket.socket], None]]:
     stop = threading.Event()
 
     def drip(connection: socket.socket) -> None:
-        while not stop.wait(0.05):
-            connection.sendall(b"a")
+        with suppress(OSError):  # until who listens has gone
+            while not stop.wait(0.05):
+                connection.sendall(b"a")
 
     yield drip
     stop.set()
