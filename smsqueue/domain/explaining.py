@@ -71,7 +71,7 @@ def _jobs(session: Session, campaign: Campaign) -> Sequence[Any]:
 
 def _why(scene: Scene, campaign: Campaign, gateways: Collection[str]) -> Iterator[Reason]:
     """Say first what the campaign's page says."""
-    found = why.of_campaign(scene.session, campaign, gateways, when(scene.now), scene.controls)
+    found = why.of_campaign(scene.session, campaign, gateways, when(scene.now), wishes=scene.controls)
     if found is not None:
         yield found
 

@@ -7,11 +7,13 @@ from smsqueue.queue.job import Job, Policy
 
 QUEUES = ("sms", "notifications", "default")
 """All queues, in the order in which a worker asks them."""
+CAMPAIGN = "campaign:"
+"""What the tag of a campaign's jobs begins with; its id follows."""
 
 
 def campaign_tag(campaign_id: int) -> str:
     """Name what all jobs of a campaign carry."""
-    return f"campaign:{campaign_id}"
+    return f"{CAMPAIGN}{campaign_id}"
 
 
 MAIL = Policy(tries=10, backoff=(5, 30, 60, 300, 900), timeout_seconds=60)

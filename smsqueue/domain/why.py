@@ -1,25 +1,19 @@
 """Why something waits: one sentence with since when and who can end it, the same on pages, in commands and in JSON."""
 
-import json
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any
 
-import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from smsqueue.db import table_of
-from smsqueue.domain import brake, breaker, holding_back, standing
-from smsqueue.domain.jobs import campaign_tag
-from smsqueue.domain.pace import NO_LIMIT, rates
-from smsqueue.domain.traffic import rate_of
+from smsqueue.domain import brake, holding_back, standing, surroundings
+from smsqueue.domain.pace import NO_LIMIT
+from smsqueue.domain.surroundings import Place, Surroundings
 from smsqueue.models import Attempt, Campaign, Recipient, State, Status
-from smsqueue.queue import monitor
+from smsqueue.queue import control, monitor
 from smsqueue.queue.control import EVERY, Controls
-from smsqueue.queue.dispatch import jobs, when
 from smsqueue.queue.explain import START, Reason, span
+from smsqueue.queue.monitor import Hindrance
 
-recipients = table_of(Recipient)
 OPEN = (Status.SCHEDULED, Status.PENDING, Status.PROCESSING, Status.PAUSED)
 NOBODY = "No worker is running that could do this. It goes on by itself as soon as the operator has started one."
 PAUSED = "This is paused, {words}. It goes on by itself as soon as that ends; until then an operator can end it."
@@ -31,7 +25,10 @@ MOMENT = "%-d %b, %H:%M:%S UTC"
 
 def of_queue(session: Session, queue: str, wishes: Controls | None = None) -> Reason | None:
     """Say why no worker takes jobs of a queue; None when one does. Two small queries, since a poll asks it."""
-    found = monitor.hindrance(session, queue, wishes)
+    return _of_queue(monitor.hindrance(session, queue, wishes))
+
+
+def _of_queue(found: Hindrance | None) -> Reason | None:
     if found is None:
         return None
     if found.wish is None:
@@ -43,22 +40,33 @@ def of_queue(session: Session, queue: str, wishes: Controls | None = None) -> Re
 
 
 def of_campaign(
-    session: Session, campaign: Campaign, gateways: Collection[str], now: datetime, wishes: Controls | None = None
+    session: Session,
+    campaign: Campaign,
+    gateways: Collection[str],
+    now: datetime,
+    *,
+    wishes: Controls | None = None,
+    place: Place | None = None,
 ) -> Reason | None:
     """Say why a campaign waits, what weighs most first; None when it does not wait, or only for its own calls.
 
-    `gateways` are those in use. Reads nothing that grows with the campaign: a poll asks it.
+    `gateways` are those in use. A poll asks it: nothing is read that grows with the campaign, and it is one query for
+    whoever knows already what operators ask for and the campaign's place in the line.
     """
     if campaign.status not in OPEN or not campaign.queued:
         return None
     if campaign.status == Status.PAUSED or standing.is_early(campaign, now):
         return _of_itself(campaign, now)
+    if wish := monitor.by_wish(wishes or control.read(session), "sms"):
+        return _of_queue(wish)
+    place = place or surroundings.place_of(session, campaign.id)
+    around = surroundings.look(session, campaign.id, gateways, place, now)
     return (
-        of_queue(session, "sms", wishes)
-        or _of_gateways(session, campaign, gateways)
+        _of_queue(monitor.by_absence(around.served, "sms"))
+        or _of_gateways(campaign, gateways, around)
         or _of_itself(campaign, now)
-        or _of_its_rows(session, campaign, now)
-        or _of_the_rate(session, campaign, gateways)
+        or _of_its_rows(campaign, place, around, now)
+        or _of_the_rate(campaign, gateways, around)
     )
 
 
@@ -96,10 +104,9 @@ def _of_itself(campaign: Campaign, now: datetime) -> Reason | None:
     )
 
 
-def _of_gateways(session: Session, campaign: Campaign, gateways: Collection[str]) -> Reason | None:
+def _of_gateways(campaign: Campaign, gateways: Collection[str], around: Surroundings) -> Reason | None:
     """Say which gateway keeps it from going: all of ours, or one while nothing of it is with any gateway."""
-    standings = breaker.read(session)
-    shut = [each for name, each in standings.items() if name in gateways and each.words]
+    shut = [each for each in around.standings if each.name in gateways and each.words]
     if not shut or (campaign.sending and len(shut) < len(gateways)):
         return None
     first = shut[0]
@@ -109,41 +116,23 @@ def _of_gateways(session: Session, campaign: Campaign, gateways: Collection[str]
     return Reason(f"{first.words}, and sending goes on by itself.", first.opened_at)
 
 
-def _of_its_rows(session: Session, campaign: Campaign, now: datetime) -> Reason | None:
+def _of_its_rows(campaign: Campaign, place: Place, around: Surroundings, now: datetime) -> Reason | None:
     """Say what the recipients wait for of the slice that goes on next, when nothing of it is at work or due."""
-    mine = jobs.c.tag == campaign_tag(campaign.id)
-    busy = sa.func.sum(sa.case((jobs.c.reserved_at.isnot(None), 1), else_=0))
-    first = sa.func.min(sa.case((jobs.c.reserved_at.is_(None), jobs.c.available_at)))
-    reserved, due = session.execute(sa.select(busy, first).where(mine)).one()
-    if reserved or due is None:
+    if place.is_held or place.due is None:
         return None
-    if when(due) <= now:
+    if place.due <= now:
         return None if campaign.sending or campaign.started_at else Reason(IN_LINE, campaign.confirmed_at)
-    payload = session.scalars(sa.select(jobs.c.payload).where(mine, jobs.c.available_at == due).limit(1)).one()
-    return _of_rows(session, campaign, _rows(payload), now)
-
-
-def _of_rows(session: Session, campaign: Campaign, rows: tuple[int, int], now: datetime) -> Reason | None:
-    columns = (recipients.c.code, recipients.c.error, recipients.c.not_before)
-    mine = (
-        recipients.c.campaign_id == campaign.id,
-        recipients.c.row.between(*rows),
-        recipients.c.state == State.QUEUED,
-    )
-    later = sa.select(*columns).where(*mine, recipients.c.not_before > now).order_by(recipients.c.not_before).limit(1)
-    row = session.execute(later).first()
-    if row is None:
+    first = around.put_off
+    if first is None:
         return None
-    until = None if row.not_before >= brake.FOR_EVER else row.not_before
-    return Reason(_put_off(row.code, row.error or "", row.not_before), until=until)
+    return Reason(
+        _put_off(first.code, first.error, first.until), until=None if first.until >= brake.FOR_EVER else first.until
+    )
 
 
-def _of_the_rate(session: Session, campaign: Campaign, gateways: Collection[str]) -> Reason | None:
+def _of_the_rate(campaign: Campaign, gateways: Collection[str], around: Surroundings) -> Reason | None:
     """Say how long it takes at the gateway's rate, when that is what it waits for."""
-    found = {
-        row.name: row for row in session.execute(sa.select(rates.c.name, rates.c.per_second, rates.c.throttled_at))
-    }
-    mine = [found[rate_of(name)] for name in gateways if rate_of(name) in found]
+    mine = around.speeds
     if not mine or len(mine) < len(gateways):
         return None
     per_second = sum(row.per_second for row in mine)
@@ -163,8 +152,3 @@ def _put_off(code: str | None, error: str, until: datetime) -> str:
     if code == holding_back.NIGHT:
         return f"{reason}. It goes on by itself on {until:{MOMENT}}."
     return f"The gateway did not take it for now ({reason}). It is tried again by itself on {until:{MOMENT}}."
-
-
-def _rows(payload: str) -> tuple[int, int]:
-    data: dict[str, Any] = json.loads(payload)["data"]
-    return int(data.get("first_row", 1)), int(data.get("last_row", 1))

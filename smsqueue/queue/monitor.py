@@ -1,6 +1,6 @@
 """What the queues look like now: one snapshot for the page, the command and JSON. It reads indexes, up to a limit."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -20,6 +20,8 @@ SLOW_SECONDS = 300
 SHOWN_SECONDS = 24 * 3600
 """Workers that stopped or were lost stay in view this long."""
 SHOWN_WORKERS = 100
+serving = sa.select(workers.c.queues).where(is_running, workers.c.expires_at > now_us())
+"""Selects which queues each living worker serves, as it is written down: with commas."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,14 +139,22 @@ def hindrance(session: Session, queue: str, wishes: Controls | None = None) -> H
 
     Who has read already what operators ask for gives it as `wishes`.
     """
-    wishes = wishes or control.read(session)
+    found = by_wish(wishes or control.read(session), queue)
+    return found or by_absence(session.scalars(serving), queue)
+
+
+def by_wish(wishes: Controls, queue: str) -> Hindrance | None:
+    """Say whether operators want that nothing of `queue` is begun."""
     if wishes.maintenance:
         return Hindrance("maintenance", wish_of(wishes.maintenance))
-    if pause := wishes.pause_of(queue):
-        return Hindrance("paused", wish_of(pause))
-    alive = sa.select(workers.c.queues).where(is_running, workers.c.expires_at > now_us())
-    served = {name for queues in session.scalars(alive) for name in queues.split(",")}
-    return None if queue in served else Hindrance("nobody")
+    pause = wishes.pause_of(queue)
+    return Hindrance("paused", wish_of(pause)) if pause else None
+
+
+def by_absence(served: Iterable[str], queue: str) -> Hindrance | None:
+    """Say whether nobody serves `queue`, by the lists of queues that workers serve (see `serving`)."""
+    is_served = any(queue in queues.split(",") for queues in served)
+    return None if is_served else Hindrance("nobody")
 
 
 def _queue_lines(session: Session, queues: Sequence[str], now: int, limit: int, wishes: Controls) -> list[QueueLine]:

@@ -12,7 +12,8 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
 from smsqueue.core.clock import now
-from smsqueue.domain import again, campaigns, first_ten, pausing, progress, roll, standing
+from smsqueue.domain import again, campaigns, first_ten, pausing, progress, roll, standing, surroundings
+from smsqueue.domain.surroundings import Place
 from smsqueue.extensions import db, write
 from smsqueue.models import Campaign, State, Status, User
 from smsqueue.web import access, presenting, typed, waiting
@@ -64,8 +65,8 @@ def show(uuid: UUID) -> ResponseReturnValue:
 @access.poll
 def status(uuid: UUID) -> ResponseReturnValue:
     """Answer the page's poll: the numbers, the changed parts of the page, and when to ask again."""
-    campaign = campaigns.find(db.session(), access.current_team_id(), uuid)
-    facts = _checking_facts(campaign) if campaign.status == Status.DRAFT else _sending_facts(campaign)
+    campaign, place = surroundings.find(db.session(), access.current_team_id(), uuid)
+    facts = _checking_facts(campaign) if campaign.status == Status.DRAFT else _sending_facts(campaign, place)
     version = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
     answer = Response(json.dumps({**facts, "v": version}), mimetype="application/json")
     answer.set_etag(version)
@@ -133,7 +134,7 @@ def _chosen_state() -> str | None:
     return wanted if wanted in set(State) else None
 
 
-def _live(campaign: Campaign) -> dict[str, Any]:
+def _live(campaign: Campaign, place: Place | None = None) -> dict[str, Any]:
     """Gather what the page and its poll show of a campaign."""
     pace = progress.pace(campaign, now())
     return {
@@ -143,14 +144,14 @@ def _live(campaign: Campaign) -> dict[str, Any]:
         "summary": progress.summary(campaign),
         "pace": pace,
         "over": is_over(campaign),
-        "why": waiting.why_campaign(db.session(), campaign),
+        "why": waiting.why_campaign(db.session(), campaign, place),
         "state": _chosen_state(),
         "seen": request.args.get("seen", campaign.done, type=typed.whole),
     }
 
 
-def _sending_facts(campaign: Campaign) -> dict[str, Any]:
-    live = _live(campaign)
+def _sending_facts(campaign: Campaign, place: Place) -> dict[str, Any]:
+    live = _live(campaign, place)
     over = live["over"]
     return {
         **live["summary"],

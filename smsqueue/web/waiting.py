@@ -6,6 +6,7 @@ from flask import current_app
 from sqlalchemy.orm import Session
 
 from smsqueue.core.clock import now
+from smsqueue.domain.surroundings import Place
 from smsqueue.domain.why import of_campaign, of_queue
 from smsqueue.models import Campaign, Status
 from smsqueue.queue import explain
@@ -25,9 +26,9 @@ def why(session: Session, queue: str) -> Reason | None:
     return _reason(of_queue(session, queue, maintenance.wishes()))
 
 
-def why_campaign(session: Session, campaign: Campaign) -> Reason | None:
-    """Say why a campaign waits; None when it does not."""
-    found = _reason(of_campaign(session, campaign, gateways(), now(), maintenance.wishes()))
+def why_campaign(session: Session, campaign: Campaign, place: Place | None = None) -> Reason | None:
+    """Say why a campaign waits, by one query where its place in the line is known; None when it does not."""
+    found = _reason(of_campaign(session, campaign, gateways(), now(), wishes=maintenance.wishes(), place=place))
     # Whoever sees the page of a paused one has the button.
     return Reason(found.said, None) if found and campaign.status == Status.PAUSED else found
 

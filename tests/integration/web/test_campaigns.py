@@ -6,9 +6,10 @@ import pytest
 import sqlalchemy as sa
 
 from smsqueue.core.clock import now
-from smsqueue.domain import credits
-from smsqueue.models import Attempt, Campaign, Recipient, State, Status
-from smsqueue.queue import workers
+from smsqueue.domain import breaker, credits
+from smsqueue.models import Attempt, Campaign, Rate, Recipient, State, Status
+from smsqueue.queue import control, workers
+from smsqueue.queue.models import JobRow
 from tests.integration.web.parts import attribute, part, words_of
 from tests.web import main_of, page_of
 
@@ -105,14 +106,102 @@ def test_status_is_not_sent_again_while_nothing_changed(member, launched, store)
     assert changed.status_code == 200
 
 
-def test_status_asks_the_database_little_and_sets_no_cookie(app, member, launched, store):
+@pytest.fixture
+def poll(app, member):
+    """Poll a campaign's page; return what it asks of the database, and the answer."""
     with app.app_context():
         engine = app.extensions["sqlalchemy"].engine
-    asked: list[str] = []
-    sa.event.listen(engine, "before_cursor_execute", lambda *about: asked.append(about[2]))
-    answer = member.get(page(launched, "/status"))
+
+    def poll(campaign):
+        asked: list[str] = []
+        sa.event.listen(engine, "before_cursor_execute", lambda *about: asked.append(about[2]))
+        answer = member.get(page(campaign, "/status"))
+        return [statement for statement in asked if statement.startswith(("SELECT", "WITH"))], answer
+
+    return poll
+
+
+def waits_for_nobody(store, campaign):
+    """No worker is there."""
+
+
+def waits_for_its_turn(store, campaign):
+    """A worker is there, and busy with something else."""
+    store.write(lambda session: workers.register(session, ["sms"], lease_seconds=60))
+
+
+def waits_for_an_operator(store, campaign):
+    """Somebody has paused the queue."""
+    waits_for_its_turn(store, campaign)
+    store.write(lambda session: control.pause(session, "sms", author="ben"))
+
+
+def waits_for_its_gateway(store, campaign):
+    """Somebody has paused the gateway."""
+    waits_for_its_turn(store, campaign)
+    store.write(lambda session: breaker.pause(session, "simulated", "ben", "moves house", now()))
+
+
+def waits_for_its_rows(store, campaign):
+    """All that is left was put off."""
+    waits_for_its_turn(store, campaign)
+    later = {"not_before": now() + timedelta(minutes=5), "code": "throttled", "error": "too many requests"}
+    store.write(lambda session: session.execute(sa.update(Recipient).values(later)))
+    store.write(lambda session: session.execute(sa.update(JobRow).values(available_at=JobRow.available_at + 10**9)))
+
+
+def waits_for_the_rate(store, campaign):
+    """A worker has it in hand, and the gateway takes little."""
+    waits_for_its_turn(store, campaign)
+    store.write(lambda session: session.execute(sa.update(JobRow).values(reserved_at=1, worker_id=1)))
+    store.write(lambda session: session.add(Rate(name="gateway:simulated", per_second=0.01, due_us=0)))
+
+
+def is_paused(store, campaign):
+    """Somebody of the team has paused it."""
+    set_values(store, campaign, status=Status.PAUSED, paused_at=now())
+
+
+def is_scheduled(store, campaign):
+    """Its time is still to come."""
+    set_values(store, campaign, status=Status.SCHEDULED, scheduled_for=now() + timedelta(hours=1), time_zone="UTC")
+
+
+def waits_for_its_first_ten(store, campaign):
+    """The rest waits for the answers to the first."""
+    waits_for_its_turn(store, campaign)
+    set_values(store, campaign, status=Status.PROCESSING, first_ten=True, started_at=now())
+
+
+def is_a_draft(store, campaign):
+    """Its rows are being checked."""
+    set_values(store, campaign, status=Status.DRAFT, checked_at=None)
+
+
+@pytest.mark.databases("sqlite", "postgresql", "mariadb")
+@pytest.mark.parametrize(
+    ("state", "says"),
+    [
+        (waits_for_nobody, "No worker is running"),
+        (waits_for_its_turn, "Waits for its turn"),
+        (waits_for_an_operator, "paused, by ben"),
+        (waits_for_its_gateway, "moves house"),
+        (waits_for_its_rows, "(too many requests). It is tried again by itself"),
+        (waits_for_the_rate, "The gateway takes 0.01 segments a second"),
+        (waits_for_its_first_ten, "The first 10 go alone"),
+        (is_paused, "until somebody resumes it"),
+        (is_scheduled, "It starts by itself on"),
+        (is_a_draft, None),
+        (finish, None),
+    ],
+)
+def test_status_asks_the_database_little_whatever_it_waits_for(poll, launched, store, state, says):
+    state(store, launched)
+    asked, answer = poll(launched)
+    why = answer.json.get("why")
+    assert (why is None) if says is None else (says in why), why
+    assert len(asked) <= 4, asked
     assert "Set-Cookie" not in answer.headers
-    assert len([statement for statement in asked if statement.startswith("SELECT")]) <= 4, asked
 
 
 def test_status_answers_401_to_who_is_signed_out(visitor, launched):

@@ -1,0 +1,164 @@
+"""What a campaign waits for outside of itself: its place in the line, workers, breakers, rates, put-off recipients.
+
+A poll asks for it every few seconds: the place comes with the campaign, and all the rest by one statement.
+"""
+
+import json
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from smsqueue.db import table_of
+from smsqueue.domain.breaker import Standing, states
+from smsqueue.domain.errors import NotFound
+from smsqueue.domain.jobs import CAMPAIGN, campaign_tag
+from smsqueue.domain.pace import rates
+from smsqueue.domain.settlement import Rows, in_rows
+from smsqueue.domain.traffic import rate_of
+from smsqueue.models import Campaign, Recipient, State
+from smsqueue.queue.dispatch import jobs, when
+from smsqueue.queue.monitor import serving
+
+recipients = table_of(Recipient)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a campaign's jobs stand in the line."""
+
+    is_held: bool
+    """A worker has one of them."""
+    due: datetime | None
+    """When the next of the others is; None: there is none."""
+    rows: Rows
+    """Which recipients the next one is for."""
+
+
+@dataclass(frozen=True, slots=True)
+class PutOff:
+    """The recipient of the next slice who is tried again first."""
+
+    code: str | None
+    error: str
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """How many segments a second a gateway takes; since when fewer than it should."""
+
+    per_second: float
+    throttled_at: datetime | None
+
+
+@dataclass(slots=True)
+class Surroundings:
+    """What is around a campaign at this moment."""
+
+    served: list[str] = field(default_factory=list)
+    """The lists of queues that workers serve."""
+    standings: list[Standing] = field(default_factory=list)
+    speeds: list[Speed] = field(default_factory=list)
+    put_off: PutOff | None = None
+
+
+def find(session: Session, team_id: int, uuid: UUID) -> tuple[Campaign, Place]:
+    """Return a team's campaign with its place in the line; raise NotFound, also for another team's."""
+    tag = sa.literal(CAMPAIGN) + sa.cast(Campaign.id, sa.String(20))
+    mine = sa.select(Campaign, *_columns(tag)).where(Campaign.uuid == uuid, Campaign.team_id == team_id)
+    row = session.execute(mine.execution_options(populate_existing=True)).first()
+    if row is None:
+        raise NotFound("campaign")
+    return row[0], _place(*row[1:])
+
+
+def place_of(session: Session, campaign_id: int) -> Place:
+    """Return a campaign's place in the line."""
+    return _place(*session.execute(sa.select(*_columns(sa.literal(campaign_tag(campaign_id))))).one())
+
+
+def look(session: Session, campaign_id: int, gateways: Collection[str], place: Place, now: datetime) -> Surroundings:
+    """Look around a campaign that goes out by these gateways."""
+    parts = [_GATEWAYS, _WORKERS, _speeds(gateways)]
+    if not place.is_held and place.due is not None and place.due > now:
+        parts.append(_put_off(campaign_id, place.rows, now))
+    found = Surroundings()
+    for row in session.execute(sa.union_all(*parts)):
+        match row.kind:
+            case "worker":
+                found.served.append(row.queues)
+            case "gateway":
+                known = {name: getattr(row, name) for name in ("name", "reason", "opened_at", "paused_at", "paused_by")}
+                found.standings.append(Standing(**known))
+            case "rate":
+                found.speeds.append(Speed(float(row.number), row.opened_at))
+            case _:
+                found.put_off = PutOff(row.name, row.reason or "", row.opened_at)
+    found.standings.sort(key=lambda each: each.name)
+    return found
+
+
+def _columns(tag: sa.ColumnElement[str]) -> tuple[sa.ScalarSelect[Any], ...]:
+    """Select of the jobs with this tag: whether one is held, when the next one is due, and what it is."""
+    held = sa.select(sa.literal(1)).where(jobs.c.tag == tag, jobs.c.reserved_at.isnot(None)).limit(1)
+    waiting = (jobs.c.tag == tag, jobs.c.reserved_at.is_(None))
+    due = sa.select(sa.func.min(jobs.c.available_at)).where(*waiting)
+    payload = sa.select(jobs.c.payload).where(*waiting).order_by(jobs.c.available_at, jobs.c.id).limit(1)
+    return held.scalar_subquery(), due.scalar_subquery(), payload.scalar_subquery()
+
+
+def _place(held: int | None, due: int | None, payload: str | None) -> Place:
+    data: dict[str, Any] = json.loads(payload)["data"] if payload else {}
+    rows = int(data.get("first_row", 1)), int(data.get("last_row", 1))
+    return Place(bool(held), None if due is None else when(due), rows)
+
+
+_NONE = sa.null()
+
+
+def _part(
+    kind: str,
+    *,
+    name: Any = _NONE,
+    reason: Any = _NONE,
+    paused_by: Any = _NONE,
+    number: Any = _NONE,
+    opened_at: Any = _NONE,
+    paused_at: Any = _NONE,
+    queues: Any = _NONE,
+) -> sa.Select[Any]:
+    """Select one kind of things; each kind fills some of the columns, and leaves the others NULL."""
+    columns = {"name": name, "reason": reason, "paused_by": paused_by, "number": number}
+    columns |= {"opened_at": opened_at, "paused_at": paused_at, "queues": queues}
+    return sa.select(sa.literal(kind).label("kind"), *(value.label(label) for label, value in columns.items()))
+
+
+# It comes first, since the first one says of what types the columns are.
+_GATEWAYS = _part(
+    "gateway",
+    name=states.c.name,
+    reason=states.c.reason,
+    paused_by=states.c.paused_by,
+    number=states.c.failures,
+    opened_at=states.c.opened_at,
+    paused_at=states.c.paused_at,
+)
+_alive = serving.subquery("alive")
+_WORKERS = _part("worker", queues=_alive.c.queues)
+
+
+def _speeds(gateways: Collection[str]) -> sa.Select[Any]:
+    part = _part("rate", name=rates.c.name, number=rates.c.per_second, opened_at=rates.c.throttled_at)
+    return part.where(rates.c.name.in_([rate_of(name) for name in gateways]))
+
+
+def _put_off(campaign_id: int, rows: Rows, now: datetime) -> sa.Select[Any]:
+    columns = (recipients.c.code, recipients.c.error, recipients.c.not_before)
+    mine = (*in_rows(campaign_id, rows), recipients.c.state == State.QUEUED, recipients.c.not_before > now)
+    first = sa.select(*columns).where(*mine).order_by(recipients.c.not_before).limit(1).subquery("first")
+    return _part("recipient", name=first.c.code, reason=first.c.error, opened_at=first.c.not_before)
