@@ -5,13 +5,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from sqlalchemy.orm import Session
 
 from smsqueue.config import Settings
 from smsqueue.db import Database, build_engine
 from tests import browser
-from tests.databases import Databases, MissingDatabase, Target
+from tests.databases import Databases, MissingDatabase, Target, kept_engine
 
 DATABASES = pytest.StashKey[Databases]()
 CHROMIUM = pytest.StashKey[str]()
@@ -83,9 +84,19 @@ def empty_database_url(databases: Databases, database_kind: str) -> str:
 @pytest.fixture
 def store(database: Target) -> Iterator[Database]:
     """The program's own way to `database`: `.reading()`, `.write(use_case)`."""
-    store = Database(build_engine(database.url, pool_size=30))
+    store = Database(kept_engine(database.url).execution_options())  # listeners to this one are its own
     yield store
     store.dispose()
+
+
+@pytest.fixture
+def keep_engine(database: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let applications that are built on `database` use its kept engine."""
+
+    def build(url: str) -> sa.Engine:
+        return kept_engine(url).execution_options() if url == database.url else build_engine(url)
+
+    monkeypatch.setattr("smsqueue.extensions.build_engine", build)
 
 
 @pytest.fixture

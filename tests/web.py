@@ -72,7 +72,9 @@ def main_of(response: TestResponse) -> str:
 
 
 @pytest.fixture
-def make_app(database: Target, make_settings: Callable[..., Settings]) -> Iterator[Callable[..., Flask]]:
+def make_app(
+    database: Target, keep_engine: None, make_settings: Callable[..., Settings]
+) -> Iterator[Callable[..., Flask]]:
     """Build the application on the test's database: `make_app(BASE_URL="https://sms.example")`."""
     made: list[Flask] = []
 

@@ -20,7 +20,9 @@ __all__ = ["factory"]
 
 
 @pytest.fixture
-def make_cli_app(database: Target, make_settings: Callable[..., Settings]) -> Iterator[Callable[..., Flask]]:
+def make_cli_app(
+    database: Target, keep_engine: None, make_settings: Callable[..., Settings]
+) -> Iterator[Callable[..., Flask]]:
     """Build the application on `database`; texts go to a file."""
     made: list[Flask] = []
 

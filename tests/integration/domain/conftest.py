@@ -8,8 +8,8 @@ from smsqueue.config import Settings
 from smsqueue.db import Database
 from smsqueue.gateways.base import Gateway
 from tests.domain_fixtures import Office
-from tests.domain_workers import Crew
-from tests.outside import Outside
+from tests.domain_workers import Crew, Held
+from tests.outside import Outside, wait_until
 
 AS_USUAL = {"fates": True, "latency_ms": 0, "down": False, "p_lost_reply": 0, "p_429": 0, "p_500": 0, "p_cut": 0}
 
@@ -54,3 +54,15 @@ def make_crew(store: Database, make_settings: Callable[..., Settings]) -> Iterat
 def crew(make_crew: Callable[..., Crew], outside: Outside) -> Crew:
     """Workers who send through the simulator; a call may take 1 s."""
     return make_crew(SIMULATED_URL=outside.url, SMS_READ_TIMEOUT="1", SMS_CONNECT_TIMEOUT="1")
+
+
+@pytest.fixture
+def held(office, make_crew):
+    """A campaign of 20 with 2 calls in progress and 2 more intended: its gateway, and the worker's thread."""
+    gateway = Held()
+    campaign = office.launched(20, slice_rows=8)
+    working = make_crew(gateway, SMS_CONCURRENCY="2", SMS_WINDOW="4").start()
+    wait_until(lambda: len(gateway.calls) == 2)
+    yield campaign, gateway, working
+    gateway.let_go()
+    working.ended()

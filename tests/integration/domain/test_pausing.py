@@ -51,18 +51,6 @@ def waits(office):
     return [None if each >= HELD_UNTIL_US else max(0, round(each / 1_000_000 - at)) for each in due]
 
 
-@pytest.fixture
-def held(office, make_crew):
-    """A campaign of 20 with 2 calls in progress and 2 more intended: its gateway, and the worker's thread."""
-    gateway = Held()
-    campaign = office.launched(20, slice_rows=8)
-    working = make_crew(gateway, SMS_CONCURRENCY="2", SMS_WINDOW="4").start()
-    wait_until(lambda: len(gateway.calls) == 2)
-    yield campaign, gateway, working
-    gateway.let_go()
-    working.ended()
-
-
 def test_a_paused_campaign_sends_nothing_and_costs_no_try(office, make_crew):
     campaign = office.launched(6, slice_rows=3)
 

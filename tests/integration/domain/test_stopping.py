@@ -20,25 +20,13 @@ from smsqueue.gateways.base import Deferred, Rejected, Sent, Unknown
 from smsqueue.models import Campaign, Status, User
 from smsqueue.queue.models import JobRow
 from tests.domain_fixtures import Office
-from tests.domain_workers import Held, Scripted, at_once, race
+from tests.domain_workers import Scripted, at_once, race
 from tests.integration.domain.test_closing import SENDER, close, in_the_air, record
 from tests.outside import wait_until
 
 
 def set_active(office, active):
     office.store.write(lambda session: campaigns.set_active(session, office.user.id, active))
-
-
-@pytest.fixture
-def held(office, make_crew):
-    """A campaign of 20 with 2 calls in progress and 2 more intended: its gateway, and the worker's thread."""
-    gateway = Held()
-    campaign = office.launched(20, slice_rows=8)
-    working = make_crew(gateway, SMS_CONCURRENCY="2", SMS_WINDOW="4").start()
-    wait_until(lambda: len(gateway.calls) == 2)
-    yield campaign, gateway, working
-    gateway.let_go()
-    working.ended()
 
 
 def test_a_campaign_cancelled_before_anything_left_costs_nothing_and_calls_nobody(office, make_crew):
