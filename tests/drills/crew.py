@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache, partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from smsqueue.domain import accounts, campaigns, credits, drafts, reviewing, she
 from smsqueue.domain.campaigns import Terms
 from smsqueue.domain.rules import rules_for
 from smsqueue.models import Campaign, Kind, Team, User
+from tests.bench import audience
 from tests.drills.judging import Kill
 from tests.outside import ROOT, Outside, wait_until
 
@@ -40,14 +42,16 @@ def kinds(*names: str) -> tuple[str, ...]:
 
 @cache
 def numbers(count: int) -> Numbers:
-    """Make valid numbers that belong to nobody: +1 NXX 555 01xx."""
+    """Make valid numbers: +1 NXX 555 01xx, which belong to nobody; beyond 45,000 of them any (they stay here)."""
     found: list[str] = []
     for area in range(201, 1000):
         if _is_area(area):
             found += [f"+1{area}55501{last:02d}" for last in range(100)]
         if len(found) >= count:
             return tuple(found[:count])
-    raise ValueError(f"there are only {len(found)} such numbers")
+    more = (audience.number(index) for index in range(count))
+    known = set(found)
+    return (*found, *islice((each for each in more if each not in known), count - len(found)))
 
 
 def _is_area(area: int) -> bool:
