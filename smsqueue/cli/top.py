@@ -9,6 +9,8 @@ import time
 import tty
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
+from types import FrameType
 
 import click
 from flask.cli import with_appcontext
@@ -27,6 +29,7 @@ from smsqueue.queue import top
 from smsqueue.queue.dispatch import when
 from smsqueue.queue.history import Pace
 from smsqueue.queue.monitor import QueueLine, WorkerLine
+from smsqueue.queue.stops import Stops
 from smsqueue.queue.top import MINUTES, Picture
 
 BARS = " ▁▂▃▄▅▆▇█"
@@ -65,14 +68,26 @@ def _look() -> Picture:
 
 
 def _live(interval: float) -> None:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    stops = Stops()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, partial(_on_signal, stops))
     shown: RenderableType = _rendered(_look())
     with _keys(), Live(shown, console=Console(), screen=True, auto_refresh=False) as live:
         try:
-            while not _is_told_to_end(interval):
+            while not _is_told_to_end(stops, interval):
                 live.update(_latest(), refresh=True)
         except KeyboardInterrupt:
             return
+
+
+def _on_signal(stops: Stops, number: int, _frame: FrameType | None) -> None:
+    """Ask for the end; asked once more, do not wait for what the database answers.
+
+    Not by an exception at once: raised within a callback of the garbage collector it would be lost.
+    """
+    if stops.reason is not None:
+        raise KeyboardInterrupt
+    stops.request(f"signal {signal.Signals(number).name}")
 
 
 def _latest() -> RenderableType:
@@ -93,15 +108,15 @@ def _keys() -> Iterator[None]:
         termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
 
 
-def _is_told_to_end(seconds: float) -> bool:
-    """Wait; say whether q (or the end of all keys) came meanwhile."""
+def _is_told_to_end(stops: Stops, seconds: float) -> bool:
+    """Wait; say whether a signal, q or the end of all keys came meanwhile."""
     ends = time.monotonic() + seconds
-    while (left := ends - time.monotonic()) > 0:
-        if select.select([sys.stdin], [], [], left)[0]:
+    while stops.reason is None and (left := ends - time.monotonic()) > 0:
+        if sys.stdin in select.select([sys.stdin, stops], [], [], left)[0]:
             keys = os.read(sys.stdin.fileno(), 64)
             if not keys or b"q" in keys.lower():
                 return True
-    return False
+    return stops.reason is not None
 
 
 def _print(picture: Picture) -> None:

@@ -12,11 +12,25 @@ import termios
 import time
 
 import pytest
+import sqlalchemy as sa
 
 from smsqueue.domain.jobs import QUEUES
 from smsqueue.queue import claim, control, workers
-from tests.outside import ROOT
+from tests.outside import ROOT, wait_until
 
+TOP = ("sms", "top", "--interval=0.1")
+LOSES_EXCEPTIONS = """
+import signal
+from smsqueue.app import main
+
+class Interrupted:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+
+signal.signal(signal.SIGUSR1, lambda *_: Interrupted())
+main()
+"""
+"""Python has nobody to hand an exception to that comes while an object is cleared away: it prints it, and goes on."""
 SEND = ("send", "--user", "ann@example.org", "--to", "07400 123456", "--text", "Hello")
 OTHER_SCREEN, OWN_SCREEN, CURSOR = "\x1b[?1049h", "\x1b[?1049l", "\x1b[?25h"
 
@@ -92,12 +106,19 @@ class Terminal:
 
 
 @pytest.fixture
-def terminal(database, tmp_path):
-    """Run `flask sms top` in a terminal."""
+def open_terminal(database, tmp_path):
+    """Run Python in a terminal."""
     environment = {"DATABASE_URL": database.url, "SMS_INSTANCE": str(tmp_path)}
-    terminal = Terminal("-m", "smsqueue", "sms", "top", "--interval=0.1", **environment)
-    yield terminal
-    terminal.close()
+    opened = []
+    yield lambda *arguments: opened.append(Terminal(*arguments, **environment)) or opened[-1]
+    for terminal in opened:
+        terminal.close()
+
+
+@pytest.fixture
+def terminal(open_terminal):
+    """Run `flask sms top` in a terminal."""
+    return open_terminal("-m", "smsqueue", *TOP)
 
 
 def end_by_key(terminal):
@@ -125,3 +146,25 @@ def test_live_form_follows_and_leaves_the_terminal_as_it_was(terminal, store, wo
     assert "Traceback" not in terminal.seen
     assert CURSOR in terminal.seen
     assert termios.tcgetattr(terminal.far) == terminal.before
+
+
+@pytest.mark.databases("postgresql")
+def test_live_form_ends_by_an_interrupt_where_no_exception_can_rise(open_terminal, worker_id):
+    terminal = open_terminal("-c", LOSES_EXCEPTIONS, *TOP)
+    terminal.wait_for("Healthy", times=2)
+    os.kill(terminal.process.pid, signal.SIGUSR1)
+    terminal.wait_for(OWN_SCREEN)
+    assert terminal.process.wait(10) == 0
+
+
+@pytest.mark.databases("postgresql")
+def test_second_signal_does_not_wait_for_the_database(terminal, store, worker_id):
+    terminal.wait_for("Healthy", times=2)
+    with store.engine.begin() as connection:
+        connection.execute(sa.text("LOCK TABLE workers IN ACCESS EXCLUSIVE MODE"))
+        waiting = sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        wait_until(lambda: connection.execute(waiting).scalar(), 20)
+        end_by_interrupt(terminal)
+        end_by_signal(terminal)
+        terminal.wait_for(OWN_SCREEN)
+    assert terminal.process.wait(10) == 0
