@@ -66,10 +66,14 @@ class Goodbye:
         campaigns.launch(session, team.id, draft.uuid, draft.token or "", self.terms)
 
     def _who_wrote(self, session: Session, team_id: int, number: str) -> User | None:
-        """Find who of the team has texted the number last."""
-        theirs = sa.select(User).join(Campaign, Campaign.user_id == User.id).join(Recipient)
+        """Find who of the team has texted the number last; of two at once, the second waits here for the first."""
+        theirs = sa.select(Recipient.id, Campaign.user_id).join(Campaign)
         mine = (Campaign.team_id == team_id, Recipient.number == number, Recipient.attempts > 0)
-        return session.scalars(theirs.where(*mine).order_by(Recipient.id.desc()).limit(1)).first()
+        last = session.execute(theirs.where(*mine).order_by(Recipient.id.desc()).limit(1)).first()
+        if last is None:
+            return None
+        session.execute(sa.select(Recipient.id).where(Recipient.id == last.id).with_for_update(key_share=True))
+        return session.get(User, last.user_id)
 
 
 def _was_said(session: Session, team_id: int, number: str) -> bool:

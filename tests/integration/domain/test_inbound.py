@@ -14,7 +14,7 @@ from smsqueue.gateways.base import Inbound, Rejected
 from smsqueue.models import Campaign, InboundText, State, Team
 from tests.desk import Desk
 from tests.domain_fixtures import TERMS, Office
-from tests.domain_workers import Crew, Scripted, at_once
+from tests.domain_workers import Crew, Scripted, at_once, race
 
 
 def hear(office: Office, sender: str, text: str, **more: Any) -> None:
@@ -193,6 +193,18 @@ def test_who_stops_and_starts_in_turns_is_answered_once_a_day(office, texted, ma
         office.execute(sa.update(Campaign).values(confirmed_at=now() - timedelta(days=1, minutes=1)))
     assert [each.text for each in gateway.calls] == [GOODBYE.text] * 2
     assert office.balance() == 1000 - 1 - 2
+
+
+@pytest.mark.databases("postgresql", "mariadb")
+def test_of_two_stops_at_the_same_moment_one_is_answered(office, texted, make_crew):
+    def stop(reference):
+        told = Inbound(sender=texted, to="us", text="STOP", gateway_reference=reference)
+        return lambda session: inbound.keep(session, "scripted", told, now(), GOODBYE)
+
+    race(office.store, stop("a"), stop("b"))
+    make_crew(gateway := Scripted()).drain()
+
+    assert gateway.numbers == [texted]
 
 
 def test_a_stop_that_cannot_be_answered_is_obeyed_all_the_same(store, make_crew):
