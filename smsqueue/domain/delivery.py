@@ -17,6 +17,7 @@ from smsqueue.bulk import insert_new, update_many
 from smsqueue.db import Database, table_of
 from smsqueue.domain import completion, optouts, ranks, stopping
 from smsqueue.domain.paying import Move, pay
+from smsqueue.domain.storable import clean
 from smsqueue.gateways.base import Rejected, Report, Sent
 from smsqueue.models import Attempt, Campaign, DeliveryReport, GatewayReference, Recipient, State
 from smsqueue.queue.events import emit_once_committed
@@ -142,11 +143,6 @@ def _unique(reports: Iterable[Report]) -> list[Report]:
         )
         found.setdefault((short.reference, short.gateway_reference, short.state), short)
     return list(found.values())
-
-
-def clean(word: str, longest: int) -> str:
-    """Cut a foreign word, and take out what no database keeps: NUL, and halves of letters."""
-    return word.replace("\0", "").encode("utf-8", "replace").decode()[:longest]
 
 
 def _with_our_references(session: Session, gateway: str, told: list[Report]) -> list[Report]:

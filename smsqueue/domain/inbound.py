@@ -13,10 +13,10 @@ from smsqueue.bulk import insert_new
 from smsqueue.core.clock import now as moment
 from smsqueue.db import Database, changed, table_of
 from smsqueue.domain import optouts
-from smsqueue.domain.delivery import clean
 from smsqueue.domain.errors import NotFound
 from smsqueue.domain.goodbye import Goodbye
 from smsqueue.domain.meanings import Meaning, meaning_of, own_words
+from smsqueue.domain.storable import clean
 from smsqueue.gateways.base import Inbound
 from smsqueue.models import Campaign, InboundText, Recipient, Team
 from smsqueue.queue.events import emit_once_committed

@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from smsqueue.gateways.base import Gateway, Traits, Unknown
+from smsqueue.domain.storable import storable
+from smsqueue.gateways.base import Gateway, Outcome, Traits, Unknown
 from smsqueue.queue.runner import Run
 from smsqueue.queue.workers import steady
 
@@ -40,7 +41,7 @@ class Turn:
 
     def ask(self, question: Callable[[Item], Said], items: Sequence[Item]) -> list[Said | Unknown]:
         """Ask about all of these; what breaks in an adapter is unknown."""
-        futures: list[Future[Any]] = [self._threads.submit(question, item) for item in items]
+        futures: list[Future[Any]] = [self._threads.submit(_answer, question, item) for item in items]
         return [_result(future) for future in futures]
 
     def reason_to_stop(self) -> str:
@@ -54,6 +55,11 @@ class Turn:
             return ""
         with self._run.database.reading() as session:
             return "something more urgent waits" if self._run.should_yield(session) else ""
+
+
+def _answer(question: Callable[[Item], Said], item: Item) -> Any:
+    said = question(item)
+    return storable(said) if isinstance(said, Outcome) else said
 
 
 def _result(future: Future[Any]) -> Any:

@@ -6,9 +6,11 @@ import pytest
 
 from smsqueue.core.clock import now
 from smsqueue.domain.completion import NOTHING_WENT
+from smsqueue.gateways.base import Deferred, Rejected, Sent, Unknown
 from smsqueue.models import Status
 from smsqueue.queue.models import JobRow
 from tests.domain_fixtures import fated, plain
+from tests.domain_workers import Scripted
 
 
 def taken(outside, office, campaign):
@@ -217,3 +219,31 @@ def test_what_is_not_valid_any_more_is_not_sent(office, crew, outside):
 
     assert office.states(campaign) == {"expired": 3}
     assert not taken(outside, office, campaign)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        Deferred(float("nan"), "throttled", "later"),
+        Deferred(1e300, "throttled", "later"),
+        Deferred(1, "throttled", "half a letter \ud800"),
+        Rejected("b\0d", "half a letter \ud800"),
+        Unknown("half a letter \ud800"),
+        Sent("r-1", 1, "\ud800"),
+        Sent("r-1", 10**30),
+        Sent("r-1", -1, "a\0b"),
+        Sent("r\0", 1),
+        None,
+    ],
+)
+def test_one_odd_answer_loses_no_other(office, make_crew, odd):
+    campaign = office.launched(8)
+    to = office.recipients(campaign)[0].number
+
+    crew = make_crew(Scripted(lambda outgoing: odd if outgoing.to == to else Sent(f"ok-{outgoing.reference}")))
+    crew.drain()
+
+    first, *others = [row.state for row in office.recipients(campaign)]
+    fates = {Deferred: "queued", Rejected: "failed", Unknown: "unknown", Sent: "sent"}
+    assert others == ["sent"] * 7
+    assert first == fates.get(type(odd), "unknown")
