@@ -19,7 +19,7 @@ from smsqueue.gateways.base import Outgoing
 from smsqueue.models import Attempt, Campaign, Recipient, State, Status, User
 
 recipients, attempts, campaigns, users = (table_of(model) for model in (Recipient, Attempt, Campaign, User))
-NOT_CALLED = "the worker may have lost its lease: not called"
+NOT_CALLED = "not called: the worker could not be sure that it was still in time"
 """Why the call of an intent was not made at all."""
 _going_on = (
     sa.select(sa.literal(1))

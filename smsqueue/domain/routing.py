@@ -74,6 +74,10 @@ class Routes:
             return [Leg(gateway) for gateway in found]
         return [Leg(gateway, frozenset(mine)) for gateway, mine in sorted(found.items())]
 
+    def takers(self, countries: Collection[str], team_gateways: str = "") -> set[str]:
+        """Name the gateways that may take texts to any of these countries; none are known: to everywhere else."""
+        return {name for country in countries or ("",) for name in self.order(country, team_gateways)}
+
     def in_use(self, wishes: Collection[str]) -> set[str]:
         """Name the gateways that anybody's text may go through, with these lists of teams."""
         lists = (self.by_default, *self.by_country.values(), *map(self._wished, wishes))

@@ -2,6 +2,7 @@
 
 import queue
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from threading import Lock, Thread, current_thread
 from time import monotonic
 
@@ -9,6 +10,7 @@ from smsqueue.domain.intents import NOT_CALLED, Intent
 from smsqueue.domain.journal import Answer
 from smsqueue.domain.places import Places
 from smsqueue.domain.routing import Routes
+from smsqueue.domain.storable import storable
 from smsqueue.domain.traffic import Traffic
 from smsqueue.gateways.base import Deferred, Gateway, Outcome, Unknown
 
@@ -36,12 +38,14 @@ class Line:
     def submit(self, task: Task) -> None:
         """Call as soon as a thread is free, if it may be called then."""
         with self._lock:
-            self.open += 1
-            if len(self._threads) < min(self.open, self.places.now):
-                thread = Thread(target=self._serve, name=f"sender-{self.gateway.name}", daemon=True)
-                self._threads.add(thread)
-                thread.start()
-        self._tasks.put(task)
+            if len(self._threads) < min(self.open + 1, self.places.now):
+                self._grow()
+            is_served = bool(self._threads)
+            self.open += is_served
+        if is_served:
+            self._tasks.put(task)
+        else:
+            task[2](Answer(task[0], Deferred(0, "unreachable", NOT_CALLED)))
 
     def close(self) -> None:
         """Let the threads end; calls in flight are waited for."""
@@ -51,6 +55,12 @@ class Line:
         for thread in threads:
             thread.join()
         self.gateway.close()
+
+    def _grow(self) -> None:
+        thread = Thread(target=self._serve, name=f"sender-{self.gateway.name}", daemon=True)
+        with suppress(RuntimeError):  # the system gives no more: those that are there do the work
+            thread.start()
+            self._threads.add(thread)
 
     def _serve(self) -> None:
         while (task := self._tasks.get()) is not None:
@@ -65,7 +75,7 @@ class Line:
         try:
             if not may_call(self.call_seconds):
                 return Deferred(0, "unreachable", NOT_CALLED)
-            return self.gateway.send(intent.outgoing)
+            return storable(self.gateway.send(intent.outgoing))
         except Exception as bug:  # noqa: BLE001 - whatever breaks in a call, nobody can tell what came of it
             return Unknown(f"the gateway's adapter failed: {type(bug).__name__}")
 
@@ -125,13 +135,15 @@ class Calls:
     """The calls of one slice; answers come back in the order in which they end."""
 
     def __init__(self, senders: Senders) -> None:
+        self.is_over = False
+        """Nobody waits for answers any more: what has not been called by then never is."""
         self._senders = senders
         self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
 
     def start(self, intent: Intent, may_call: MayCall) -> None:
         """Hand an intent to the threads."""
         line = self._senders.lines.get(intent.gateway) or self._senders.line
-        line.submit((intent, may_call, self._answers.put))
+        line.submit((intent, lambda seconds: not self.is_over and may_call(seconds), self._answers.put))
 
     def answers(self, most: int, seconds: float) -> list[Answer]:
         """Wait until there are `most` answers, or for `seconds` after the call; return what came."""

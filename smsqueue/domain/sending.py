@@ -75,6 +75,8 @@ class SliceRun:
     is_lost: bool = False
     counted: int = 0
     _offset: float = 0.0
+    _written: float = 0.0
+    """When the last intents were written, by our own clock."""
     _wished: str = ""
     """The team's gateways, in its order of preference."""
     _countries: Sequence[str] = ()
@@ -85,10 +87,13 @@ class SliceRun:
 
     def work(self) -> Snooze | None:
         """Send what is due; return None when nothing of the slice is left, else when to go on. Raises LeaseLost."""
-        if self._insist(self._begin):
-            self._turn([])
-            while in_flight := self.open.total():
-                self._turn(self.calls.answers(min(FLUSH_ROWS, in_flight), FLUSH_SECONDS))
+        try:
+            if self._insist(self._begin):
+                self._turn([])
+                while in_flight := self.open.total():
+                    self._turn(self.calls.answers(min(FLUSH_ROWS, in_flight), FLUSH_SECONDS))
+        finally:
+            self.calls.is_over = True
         emit("slice.ended", campaign_id=self.campaign_id, rows=list(self.rows), count=self.counted, reason=self.ends)
         if self.is_lost:
             raise LeaseLost(self.run.claim.id)
@@ -135,21 +140,24 @@ class SliceRun:
         self.counted += len(answers)
         if answers:
             emit("window.sent", campaign_id=self.campaign_id, rows=list(self.rows), answers=len(answers))
-        for intent in began:
-            self.calls.start(intent, self.run.lease.covers)
+        lease, ends = self.run.lease, self._written + self.run.lease.seconds
+        for intent in began:  # none is called so late that somebody may have decided about it
+            self.calls.start(intent, lambda seconds: steady() < ends and lease.covers(seconds))
 
     def _exchange(self, session: Session, answers: list[Answer], lost: list[Intent]) -> list[Intent]:
         """One transaction of the window. `lost` are the intents of a commit whose answer did not arrive."""
         if lost and intents.written(session, lost):
             return lost
-        self.is_lost = self.is_lost or not self._still_ours(session, answers)
+        is_ours = note_progress(session, self.run.claim) if answers else is_held(session, self.run.claim)
+        self.is_lost = self.is_lost or not is_ours
         self._traffic.look(session)
         self._traffic.note(session, answers, self._now())
         passes = [] if self.is_lost or self._is_over(session) else self._ask(session)
         changes = Changes()
         if answers:
             self._record(session, answers, changes)
-        began = [intent for each in passes for intent in self._start(session, changes, *each)]
+        self._written = steady()
+        began = self._start(session, changes, passes)
         changes.write(session, self.campaign_id)
         return began
 
@@ -163,39 +171,36 @@ class SliceRun:
     def _ask(self, session: Session) -> list[tuple[Leg, Pass]]:
         """Find out how much may be started now, and through whom; rates are locked before recipients are."""
         found: list[tuple[Leg, Pass]] = []
-        left = self.limits.window - self.open.total() if self.limits.window else None
-        for leg in self._legs():
+        now, routes = self._now(), self.senders.routes
+        for leg in routes.legs(self._countries, self._wished, lambda name: self._traffic.is_usable(name, now)):
             line = self.senders.lines[leg.gateway]
-            room = max(1, 2 * line.places.now // self.limits.shares) - self.open[leg.gateway] if left is None else left
-            if room <= 0:
-                continue
+            room = max(1, 2 * line.places.now // self.limits.shares) - self.open[leg.gateway]
+            if self.limits.window:
+                room = self.limits.window - self.open.total()
             wish = Wish(room, line.free, self.limits.sender_of(leg.gateway), self._ahead)
-            granted = self._traffic.let_in(session, leg.gateway, wish, self._now())
-            if granted.room:
+            if room > 0 and (granted := self._traffic.let_in(session, leg.gateway, wish, now)).room:
                 found.append((leg, granted))
-                left = None if left is None else left - granted.room
         return found
 
-    def _start(self, session: Session, changes: Changes, leg: Leg, granted: Pass) -> list[Intent]:
+    def _start(self, session: Session, changes: Changes, passes: list[tuple[Leg, Pass]]) -> list[Intent]:
+        """Start what may go; of one window for all each takes its share, whoever has the fewest open calls first."""
         began: list[Intent] = []
-        if self.ends is None:
-            portion = Portion(granted.room, granted.segments, leg.countries)
-            facts = (session, self._campaign, self.rows, self._sender(leg), changes)
-            began = intents.start(*facts, portion=portion, now=self._now())
-        self._traffic.let_out(session, leg.gateway, granted, began, self._now())
+        for index, (leg, granted) in enumerate(sorted(passes, key=lambda each: self.open[each[0].gateway])):
+            room, mine = granted.room, list[Intent]()
+            if self.limits.window:
+                left = self.limits.window - self.open.total() - len(began)
+                room = min(room, left, max(1, left // (len(passes) - index)))
+            if self.ends is None and room > 0:
+                portion = Portion(room, granted.segments, leg.countries)
+                facts = (session, self._campaign, self.rows, self._sender(leg), changes)
+                mine = intents.start(*facts, portion=portion, now=self._now())
+            self._traffic.let_out(session, leg.gateway, granted, mine, self._now())
+            began += mine
         return began
-
-    def _legs(self) -> list[Leg]:
-        """Say which gateway takes whom, as things are now."""
-        now = self._now()
-        return self.senders.routes.legs(self._countries, self._wished, lambda name: self._traffic.is_usable(name, now))
 
     @property
     def _traffic(self) -> Traffic:
         return self.senders.traffic
-
-    def _still_ours(self, session: Session, answers: list[Answer]) -> bool:
-        return note_progress(session, self.run.claim) if answers else is_held(session, self.run.claim)
 
     def _hold(self, session: Session) -> None:
         if not is_held(session, self.run.claim):
@@ -251,7 +256,7 @@ class SliceRun:
     def _blocked(self, session: Session, campaign: Campaign) -> Snooze:
         """Wait for the gateways that could take what is left: with all that need them, where there are no others."""
         self._look_at_routes(session, campaign)
-        names, now = self._takers(), self._now()
+        names, now = self.senders.routes.takers(self._countries, self._wished), self._now()
         wait = self._traffic.wait_seconds(names, self._ahead, now)
         reason = self._traffic.why(names) if wait else "more to send"
         everywhere = self._traffic.wait_seconds(self._in_use(session), self._ahead, now)
@@ -266,11 +271,6 @@ class SliceRun:
     def _ahead(self) -> float:
         """How far the clock may be run ahead of: single texts go before bulk."""
         return pace.URGENT_AHEAD_SECONDS if self._campaign.kind == Kind.SINGLE else pace.BULK_AHEAD_SECONDS
-
-    def _takers(self) -> set[str]:
-        """Name the gateways that may take some of these rows."""
-        routes = self.senders.routes
-        return {name for country in self._countries or ("",) for name in routes.order(country, self._wished)}
 
     def _in_use(self, session: Session) -> set[str]:
         """Name the gateways that somebody's texts may go through: others may be there for their reports alone."""

@@ -1,5 +1,6 @@
 """Workers that die, freeze or lose their database in the middle of a slice: nobody is texted twice, nothing is lost."""
 
+import threading
 from collections import Counter
 from datetime import timedelta
 
@@ -196,6 +197,44 @@ def test_intents_that_were_not_called_when_the_slice_changed_hands_are_credited(
     after = office.reload(campaign)
     assert len(gateway.calls) == 1
     assert (after.sent, after.failed, after.unknown, office.balance()) == (4, 2, 0, 996)
+
+
+def test_nobody_is_called_any_more_for_a_slice_that_broke_off(office, make_crew, monkeypatch):
+    has_broken = threading.Event()
+
+    def answer(outgoing):
+        assert len(gateway.calls) == 1 or has_broken.wait(30)
+        return Sent(outgoing.reference)
+
+    gateway = Scripted(answer)
+    crew = make_crew(gateway, SMS_CONCURRENCY="1", SMS_CONCURRENCY_MAX="1", SMS_WINDOW="5")
+    campaign = office.launched(5)
+    with monkeypatch.context() as broken:
+        broken.setattr(journal, "record", lambda *_, **__: 1 / 0)
+        crew.drain()
+    has_broken.set()
+    wait_until(lambda: crew.services.senders.line.open == 0)
+    crew.finish(office)
+
+    assert len(gateway.calls) == 2  # the second was under way
+    assert office.states(campaign) == {"unknown": 5}
+
+
+def test_no_call_begins_so_late_that_somebody_may_have_decided_about_it(office, make_crew):
+    gateway = Held()
+    gateway.connect_seconds = gateway.read_seconds = 0.1
+    crew = make_crew(gateway, SMS_CONCURRENCY="1", SMS_CONCURRENCY_MAX="1", SMS_WINDOW="2")
+    campaign = office.launched(2)
+    working = crew.start(lease=1, heartbeat=0.2)
+    wait_until(lambda: len(gateway.calls) == 1)
+
+    begun = workers.steady()
+    wait_until(lambda: workers.steady() - begun > 1)  # since the intent, though the lease was renewed
+    gateway.let_go()
+    working.ended()
+
+    assert len(gateway.calls) == 1
+    assert office.states(campaign) == {"sent": 1, "queued": 1}
 
 
 @pytest.fixture

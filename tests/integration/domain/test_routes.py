@@ -2,15 +2,18 @@
 
 from datetime import timedelta
 
+import pytest
 import sqlalchemy as sa
 
 from smsqueue.core.clock import now
 from smsqueue.domain.routing import Routes
 from smsqueue.domain.senders import Senders
 from smsqueue.gateways.base import Deferred, Unknown
-from smsqueue.models import GatewayState, State, Team
+from smsqueue.models import GatewayState, Recipient, State, Team
 from smsqueue.queue import events
-from tests.domain_workers import Scripted
+from tests.domain_fixtures import plain
+from tests.domain_workers import Held, Scripted
+from tests.outside import wait_until
 
 AMERICAN, FRENCH, SWISS = "+12015550101", "+33612345678", "+41791234567"
 EVERYWHERE = [AMERICAN, FRENCH, SWISS]
@@ -31,9 +34,9 @@ def gateways(*names):
     return made
 
 
-def staffed(make_crew, made, by_default, **by_country):
+def staffed(make_crew, made, by_default, window="0", **by_country):
     """Hire workers that know these gateways and routes."""
-    crew = make_crew()
+    crew = make_crew(SMS_WINDOW=window)
     routes = Routes(tuple(by_default.split()), {country: tuple(names.split()) for country, names in by_country.items()})
     crew.services.__dict__["_senders"] = Senders(made, 4, routes)
     return crew
@@ -154,3 +157,34 @@ def test_slices_of_a_gateway_that_is_away_are_left_alone_though_one_that_nobody_
     office.launched(100, slice_rows=2)
 
     assert looks(crew, seconds=4) <= 4
+
+
+@pytest.mark.parametrize("window", ["0", "4"])
+def test_who_waits_for_the_morning_keeps_nobody_from_another_gateway(office, make_crew, window):
+    made = gateways("kannel", "twilio")
+    crew = staffed(make_crew, made, "twilio", window=window, FR="kannel")
+    campaign = office.launched([f"+3361234567{last}" for last in range(4)] + plain(4))
+    french = sa.update(Recipient).where(Recipient.country == "FR")
+    office.execute(french.values(not_before=now() + timedelta(hours=8)))
+
+    crew.drain()
+
+    assert sorted(made["twilio"].numbers) == plain(4)
+    assert office.states(campaign) == {"queued": 4, "sent": 4}
+
+
+def test_one_window_is_shared_by_a_gateway_that_hangs_and_one_that_answers(office, make_crew):
+    made = gateways("kannel", "twilio")
+    made["kannel"] = hanging = Held()
+    hanging.name = "kannel"
+    crew = staffed(make_crew, made, "twilio", window="4", FR="kannel")
+    campaign = office.launched([f"+336123456{last}" for last in range(10, 20)] + plain(10))
+
+    with_kannel_hanging = crew.start()
+    wait_until(lambda: len(made["twilio"].numbers) == 10)
+    assert 2 <= len(made["kannel"].numbers) < 10
+    hanging.let_go()
+    with_kannel_hanging.ended()
+
+    crew.finish(office)
+    assert office.states(campaign) == {"sent": 20}

@@ -4,10 +4,12 @@ import threading
 
 import pytest
 
+from smsqueue.domain import senders as lines
 from smsqueue.domain.intents import NOT_CALLED, Intent
 from smsqueue.domain.senders import Calls, Senders
 from smsqueue.gateways.base import Deferred, Outgoing, Sent, Unknown
 from tests.domain_workers import Held, Scripted
+from tests.outside import wait_until
 
 
 def intent(number):
@@ -103,3 +105,41 @@ def test_answers_to_another_slices_calls_are_not_mixed_in(make_calls):
 
     assert [answer.intent.recipient_id for answer in second.answers(1, 10)] == [2]
     assert [answer.intent.recipient_id for answer in first.answers(1, 10)] == [1]
+
+
+def test_what_has_not_been_called_when_a_slice_breaks_off_never_is(make_calls):
+    calls = make_calls(gateway := Held())
+    for number in range(5):
+        calls.start(intent(number), lambda _seconds: True)
+    wait_until(lambda: len(gateway.calls) == 2)
+
+    calls.is_over = True
+    gateway.let_go()
+    answers = calls.answers(5, 10)
+
+    assert len(gateway.calls) == 2
+    assert sum(answer.outcome == Deferred(0, "unreachable", NOT_CALLED) for answer in answers) == 3
+
+
+@pytest.mark.parametrize(("started", "called"), [(1, 4), (0, 0)])
+def test_a_thread_that_cannot_start_leaves_the_work_to_the_others_or_undone(make_calls, monkeypatch, started, called):
+    class Scarce(threading.Thread):
+        left = started
+
+        def start(self):
+            if not Scarce.left:
+                raise RuntimeError("can't start new thread")
+            Scarce.left -= 1
+            super().start()
+
+    monkeypatch.setattr(lines, "Thread", Scarce)
+    calls = make_calls(gateway := Scripted())
+
+    for number in range(4):
+        calls.start(intent(number), lambda _seconds: True)
+    answers = calls.answers(4, 10)
+
+    assert len(answers) == 4
+    assert len(gateway.calls) == called
+    assert {type(answer.outcome) for answer in answers} == {Sent if called else Deferred}
+    wait_until(lambda: calls._senders.line.open == 0)
