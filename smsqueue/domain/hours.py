@@ -107,6 +107,19 @@ def after_open(hours: Hours, country: str, at: datetime, seconds: float) -> date
     return at + left if start is None else start
 
 
+def open_seconds(hours: Hours, country: str, at: datetime, until: datetime) -> float:
+    """Return for how many seconds a country is open from `at` to `until`; the wall's time where it never opens."""
+    start = opening(hours, country, at)
+    if start is None:
+        return max(0.0, (until - at).total_seconds())
+    found = timedelta()
+    while start is not None and start < until:
+        ends = min(closing(hours, country, start) or until, until)
+        found += ends - start
+        start = opening(hours, country, ends) if ends < until else None
+    return found.total_seconds()
+
+
 def closed(hours: Hours, countries: Mapping[str, int], at: datetime) -> list[Closed]:
     """Return the countries that are closed at `at`, those with the most recipients first."""
     found = []

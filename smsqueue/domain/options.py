@@ -163,6 +163,19 @@ def valid_until(campaign: Campaign, start: datetime, usual_seconds: int) -> date
     return max(ends, default=start + timedelta(seconds=seconds))
 
 
+def valid_after_pause(campaign: Campaign, paused: datetime, resumed: datetime) -> datetime | None:
+    """Return until when a campaign may be sent that nobody could send meanwhile: it has left what it had, by its rule."""
+    until, limits = campaign.valid_until, hours_of(campaign)
+    if until is None or resumed <= paused:
+        return until
+    by_the_clock = until + (resumed - paused)
+    if campaign.validity_seconds or limits is None or until <= paused:
+        return by_the_clock
+    left = {country: hours.open_seconds(limits, country, paused, until) for country in campaign.countries or {}}
+    ends = [hours.after_open(limits, country, resumed, seconds) for country, seconds in left.items()]
+    return max(ends, default=by_the_clock)
+
+
 def waiting_countries(campaign: Campaign, at: datetime) -> list[hours.Closed]:
     """Return the countries whose recipients wait when a campaign starts at `at`; none without sending hours."""
     limits = hours_of(campaign)

@@ -1,7 +1,7 @@
 """Pausing a campaign and letting it go on: its status, its jobs and its validity, in one transaction."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from smsqueue.core.clock import now
 from smsqueue.core.errors import SmsQueueError
 from smsqueue.db import changed, table_of
-from smsqueue.domain import completion, first_ten
+from smsqueue.domain import completion, first_ten, options
 from smsqueue.domain.campaigns import delay_until, find
 from smsqueue.domain.jobs import campaign_tag
 from smsqueue.models import Campaign, Status
@@ -80,8 +80,7 @@ def hold_again(session: Session, campaign_id: int) -> int:
 def _give_time_back(campaign: Campaign, at: datetime) -> None:
     """Count none of the pause as waiting; what was to start during it has lost nothing before its start."""
     began = max(filter(None, (campaign.paused_at, campaign.scheduled_for)), default=at)
-    if campaign.valid_until is not None:
-        campaign.valid_until += max(at - began, timedelta(0))
+    campaign.valid_until = options.valid_after_pause(campaign, began, at)
 
 
 def _why_not(campaign: Campaign) -> str:

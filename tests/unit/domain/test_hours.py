@@ -81,6 +81,23 @@ def test_validity_counts_only_what_is_open():
     assert hours.after_open(DAY, "FR", utc(2026, 1, 5, 22), 26 * 3600) == utc(2026, 1, 7, 20)
 
 
+def test_open_time_between_two_moments_leaves_the_nights_out():
+    start = utc(2026, 1, 5, 19)  # 20:00 in Paris
+    assert hours.open_seconds(DAY, "FR", start, utc(2026, 1, 6, 10)) == 4 * 3600
+    assert hours.open_seconds(DAY, "FR", start, utc(2026, 1, 5, 19, 30)) == 1800
+    assert hours.open_seconds(DAY, "FR", utc(2026, 1, 5, 21), utc(2026, 1, 6, 6)) == 0
+    assert hours.open_seconds(DAY, "FR", start, utc(2026, 1, 15, 19)) == 10 * 13 * 3600
+    assert hours.open_seconds(Hours(0, 24 * 60), "FR", start, utc(2026, 1, 6, 19)) == 86_400
+    assert hours.open_seconds(Hours(9 * 60, 17 * 60), "RU", start, utc(2026, 1, 5, 20)) == 3600
+
+
+@given(country=st.sampled_from(COUNTRIES), span=stretches, at=moments, seconds=st.integers(1, 2 * 86_400))
+@settings(max_examples=40, deadline=None)
+def test_what_is_open_until_the_end_of_a_validity_is_the_validity(country, span, at, seconds):
+    chosen = Hours(*span)
+    assert hours.open_seconds(chosen, country, at, hours.after_open(chosen, country, at, seconds)) == seconds
+
+
 def test_closed_countries_are_told_with_their_own_time():
     (france,) = hours.closed(DAY, {"FR": 380, "IN": 3}, utc(2026, 1, 5, 5))
     assert (france.country, france.recipients) == ("FR", 380)

@@ -100,3 +100,27 @@ def test_who_waits_and_who_is_woken():
     assert (waiting.country, waiting.recipients) == ("FR", 380)
     assert options.woken_countries(kept, night) == {}
     assert options.woken_countries(free, night) == {"FR": 380}
+
+
+@pytest.mark.parametrize(
+    ("chosen", "hours", "ends"),
+    [
+        (None, "08:00-12:00", datetime(2026, 1, 6, 8, tzinfo=UTC)),  # 09:00 in Paris: the hour that it had left
+        (None, "08:00-18:00", datetime(2026, 1, 5, 14, tzinfo=UTC)),
+        (None, "", datetime(2026, 1, 5, 14, tzinfo=UTC)),
+        (3600, "08:00-12:00", datetime(2026, 1, 5, 14, tzinfo=UTC)),
+    ],
+)
+def test_pause_gives_back_what_was_left_of_the_open_time_unless_a_validity_was_chosen(chosen, hours, ends):
+    until = datetime(2026, 1, 5, 11, tzinfo=UTC)
+    campaign = draft(sending_hours=hours, countries={"FR": 2}, validity_seconds=chosen, valid_until=until)
+    paused, resumed = datetime(2026, 1, 5, 10, tzinfo=UTC), datetime(2026, 1, 5, 13, tzinfo=UTC)
+    assert options.valid_after_pause(campaign, paused, resumed) == ends
+
+
+def test_pause_gives_nothing_back_to_what_was_over_before_or_begins_later():
+    until, day = datetime(2026, 1, 5, 11, tzinfo=UTC), timedelta(days=1)
+    campaign = draft(sending_hours="08:00-12:00", countries={"FR": 2}, valid_until=until)
+    assert options.valid_after_pause(campaign, until, until + day) == until + day
+    assert options.valid_after_pause(campaign, until + day, until) == until
+    assert options.valid_after_pause(draft(), until, until + day) is None
