@@ -1,18 +1,15 @@
 """What else happens to a slice when its job is given up, retried or cleared: one transaction with the job."""
 
-from datetime import timedelta
+from datetime import datetime
 
-import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from smsqueue.core.clock import now
 from smsqueue.core.errors import SmsQueueError
-from smsqueue.db import changed, table_of
-from smsqueue.domain import completion, journal, settlement, stopping
+from smsqueue.domain import completion, journal, options, settlement, stopping
 from smsqueue.domain.jobs import SendingJob
 from smsqueue.models import Campaign, State, Status
 
-campaigns = table_of(Campaign)
 CLEARED = "Not sent: an operator cleared the queue."
 
 
@@ -46,14 +43,18 @@ def on_retried(session: Session, job: SendingJob, validity_seconds: int) -> None
     campaign = session.get(Campaign, job.campaign_id)
     if campaign is None or not settlement.charge_again(session, campaign, job.rows, user_id=campaign.user_id):
         raise NotRetryable(f"Nothing of campaign {job.campaign_id} is left to send again by this job.")
-    values = {
-        "gave_up": sa.case((campaigns.c.gave_up > 0, campaigns.c.gave_up - 1), else_=0),
-        "finished_at": None,
-        "is_end_told": False,
-        "error": None,
-        "valid_until": now() + timedelta(seconds=campaign.validity_seconds or validity_seconds),
-        "status": sa.case((campaigns.c.status == Status.PAUSED, Status.PAUSED), else_=Status.PROCESSING),
-    }
-    mine = sa.update(campaigns).where(campaigns.c.id == campaign.id, campaigns.c.status != Status.CANCELLED)
-    if not changed(session, mine.values(values)):
+    campaign = completion.locked(session, campaign.id)
+    if campaign.status == Status.CANCELLED:
         raise NotRetryable(f"Campaign {campaign.uuid} was cancelled: nothing of it is sent any more.")
+    _run_again(campaign, now(), validity_seconds)
+
+
+def _run_again(campaign: Campaign, at: datetime, validity_seconds: int) -> None:
+    """Let a campaign go on; it has its time again if that is over, else what it has left holds for this slice, too."""
+    is_over = campaign.valid_until is None or at >= campaign.valid_until
+    if campaign.status != Status.PAUSED:  # then it gets the time of its pause back
+        if campaign.finished_at or is_over:
+            campaign.valid_until = options.valid_until(campaign, at, validity_seconds)
+        campaign.status, campaign.started_at = Status.PROCESSING, campaign.started_at or at
+    campaign.gave_up = max(campaign.gave_up - 1, 0)
+    campaign.finished_at, campaign.is_end_told, campaign.error = None, False, None

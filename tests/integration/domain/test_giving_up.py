@@ -1,10 +1,15 @@
 """A slice that spent its tries, its retry, and a queue that was cleared: each in one transaction with the books."""
 
+from datetime import timedelta
+
 import pytest
 import sqlalchemy as sa
 
+from smsqueue.core import zones
+from smsqueue.core.clock import now
 from smsqueue.domain import campaigns, settlement, slices
 from smsqueue.domain.errors import NotEnoughCredits
+from smsqueue.domain.hours import Hours
 from smsqueue.domain.jobs import SendBulkSmsJob
 from smsqueue.domain.slices import NotRetryable
 from smsqueue.models import Campaign, Recipient, State, Status
@@ -145,6 +150,55 @@ def test_two_given_up_slices_are_retried_one_by_one(office, crew):
 
     assert (between.status, between.sent, between.failed, between.gave_up) == (Status.FAILED, 3, 3, 1)
     assert office.reload(campaign).status == Status.COMPLETED
+
+
+def closed_for_long(country):
+    """Choose sending hours that do not begin within the usual validity."""
+    local = now().astimezone(zones.zones_of(country)[0])
+    minute = local.hour * 60 + local.minute
+    opens = minute + 300 if minute < 18 * 60 else minute - 360
+    return str(Hours(opens, opens + 30))
+
+
+def test_a_retry_at_night_is_valid_for_as_long_as_the_recipients_are_awake(office, crew):
+    draft = office.draft(["+447400123456", "+447400123457"])
+    chosen = {"sending_hours": closed_for_long("GB")}
+    office.execute(sa.update(Campaign).where(Campaign.id == draft.id).values(chosen))
+    campaign = office.launch(draft)
+    fail_slice(office)
+    crew.drain()
+
+    retry(office, crew)
+    crew.drain()
+
+    row = office.recipients(campaign)[0]
+    assert (row.state, row.code) == ("queued", "hours")
+    assert row.not_before < office.reload(campaign).valid_until
+
+
+def test_a_retry_leaves_the_others_of_a_running_campaign_the_time_they_have(office, crew):
+    campaign = office.launched(6, slice_rows=3)
+    fail_slice(office)
+    crew.drain(max_jobs=1)
+    until = now() + timedelta(days=2)
+    office.execute(sa.update(Campaign).values(valid_until=until))
+
+    retry(office, crew)
+
+    assert office.reload(campaign).valid_until == until
+
+
+def test_a_slice_that_was_given_up_before_it_began_has_a_start_once_it_is_retried(office, crew):
+    campaign = office.launched(3)
+    fail_slice(office)
+    crew.drain()
+
+    retry(office, crew)
+    crew.finish(office)
+
+    after = office.reload(campaign)
+    assert (after.status, after.sent) == (Status.COMPLETED, 3)
+    assert after.started_at is not None
 
 
 def test_what_a_person_cancelled_is_not_sent_by_a_retry(office, crew):
