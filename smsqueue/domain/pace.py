@@ -8,6 +8,7 @@ Where a gateway asks for less, the rate falls; it comes back by itself.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from math import isclose
 from typing import Any
 
 import sqlalchemy as sa
@@ -33,6 +34,8 @@ NO_LIMIT = 10_000.0
 DOUBLES_SECONDS = 5.0
 """A rate that was lowered doubles in so long."""
 LONGEST_PAUSE_SECONDS = 60.0
+LONGEST_TEXT = 255
+"""Segments. What is owed for longer than by this, or by the longest pause, comes of a clock that was set back."""
 _locked = (
     sa.select(rates.c.name, rates.c.per_second, rates.c.due_us, rates.c.throttled_at, now_us().label("now"))
     .where(rates.c.name.in_(sa.bindparam("names", expanding=True)))
@@ -97,8 +100,8 @@ def ask(session: Session, limits: Mapping[str, float | None]) -> list[Bucket]:
         rows = {row.name: row for row in session.execute(_locked, {"names": list(limits)})}
     buckets = [bucket for row in rows.values() if (bucket := _bucket(row, limits[row.name]))]
     for row in rows.values():
-        if row.throttled_at is not None and _lowered(row, limits[row.name]) is None:
-            _forget_throttling(session, row.name, limits[row.name])
+        if _is_outdated(row, limits[row.name]):
+            _renew(session, row, limits[row.name])
     return buckets
 
 
@@ -120,11 +123,11 @@ def slow_down(
         _insert(session, {name: limit or NO_LIMIT})
         rows = {row.name: row for row in session.execute(_locked, {"names": [name]})}
     row = rows[name]
-    if row.throttled_at and row.now - _us(row.throttled_at) < SECOND:
+    if row.throttled_at and _seconds_since(row) < 1:
         return None
     current = bucket.per_second if (bucket := _bucket(row, limit)) else NO_LIMIT
     slower = max(SLOWEST, min(current, measured) / 2)
-    due = max(row.due_us, row.now + round(min(pause_seconds, LONGEST_PAUSE_SECONDS) * SECOND))
+    due = max(_due(row, limit), row.now + round(min(pause_seconds, LONGEST_PAUSE_SECONDS) * SECOND))
     values = {"of": name, "new_per_second": slower, "new_due_us": due, "new_throttled_at": when(row.now)}
     session.execute(_set, values)
     return slower
@@ -139,20 +142,41 @@ def now_at(per_second: float, seconds: float, limit: float | None) -> float | No
 def _bucket(row: Any, limit: float | None) -> Bucket | None:
     """Return what is in force now, if anything is."""
     per_second = _lowered(row, limit) or limit
-    return Bucket(row.name, per_second, row.due_us, row.now) if per_second else None
+    return Bucket(row.name, per_second, _due(row, limit), row.now) if per_second else None
+
+
+def _due(row: Any, limit: float | None) -> int:
+    """Say when the next segment is due: what was owed at a slower rate than is set now is owed in segments."""
+    owed = row.due_us - row.now
+    if owed > SECOND + SECOND * max(LONGEST_PAUSE_SECONDS, LONGEST_TEXT / row.per_second):
+        return int(row.now)
+    if owed > 0 and limit and row.throttled_at is None:
+        owed = round(owed * min(1, row.per_second / limit))
+    return int(row.now + owed)
 
 
 def _lowered(row: Any, limit: float | None) -> float | None:
     """Return the rate to which throttling has lowered what the settings say, as far as it has not come back."""
-    if row.throttled_at is None:
-        return None
-    return now_at(row.per_second, max(0, row.now - _us(row.throttled_at)) / SECOND, limit)
+    return None if row.throttled_at is None else now_at(row.per_second, _seconds_since(row), limit)
 
 
-def _forget_throttling(session: Session, name: str, limit: float | None) -> None:
-    mine = rates.c.name == name
+def _seconds_since(row: Any) -> float:
+    """Say how long ago a rate was lowered; in the future it was before the clock was set back."""
+    return float(abs(row.now - _us(row.throttled_at)) / SECOND)
+
+
+def _is_outdated(row: Any, limit: float | None) -> bool:
+    """Say whether a row tells of throttling that is over, or of another setting."""
+    if row.throttled_at is not None:
+        return _lowered(row, limit) is None
+    return limit is not None and not isclose(row.per_second, limit, rel_tol=1e-4)  # MariaDB keeps six digits
+
+
+def _renew(session: Session, row: Any, limit: float | None) -> None:
+    mine = rates.c.name == row.name
     if limit:
-        session.execute(sa.update(rates).where(mine).values(per_second=limit, throttled_at=None))
+        values = {"per_second": limit, "throttled_at": None, "due_us": _due(row, limit)}
+        session.execute(sa.update(rates).where(mine).values(values))
     else:
         session.execute(sa.delete(rates).where(mine))
 

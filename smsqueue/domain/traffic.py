@@ -36,6 +36,8 @@ LONGEST_MEASURED_SECONDS = 30.0
 """The last answers are those of so many seconds, and so many at least, unless they are older than that."""
 GATHERED_SECONDS = 0.25
 """Answers that are noted together have come within so long."""
+LONGEST_DRY_SECONDS = 10.0
+"""What the rate of a gateway owes is looked at again after so long: somebody may have raised it."""
 LOOKS_PER_SECOND = 10
 LONGEST_PUT_OFF_SECONDS = 27.0
 """Slices that are put off since they cannot go are looked at again so often, all in all, or after so long."""
@@ -151,7 +153,7 @@ class Traffic:
         free = min(bucket.free(wish.ahead_seconds) for bucket in buckets)
         if not free:
             wait = max(bucket.wait_seconds(wish.ahead_seconds) for bucket in buckets)
-            self._dry[gateway, wish.ahead_seconds] = steady() + wait
+            self._dry[gateway, wish.ahead_seconds] = steady() + min(wait, LONGEST_DRY_SECONDS)
         soon = ceil(min(bucket.per_second for bucket in buckets) * SOON_SECONDS)
         soon += wish.ahead_seconds > pace.BULK_AHEAD_SECONDS  # bulk that waits for a thread leaves a place to codes
         room = max(0, min(wish.room, wish.free + soon))

@@ -144,6 +144,76 @@ def test_a_probe_that_finds_no_token_is_left_to_the_next(office):
         assert breaker.read(session)["a"].is_usable(now() + timedelta(seconds=1))
 
 
+def let_in(office, worker):
+    """Ask once what may be started, and take it all."""
+
+    def ask(session):
+        granted = worker.let_in(session, "a", wish(), now())
+        taken = [Intent(1, 1, 1, OUTGOING, gateway="a")] * granted.room
+        worker.let_out(session, "a", granted, taken, now())
+        return granted.room
+
+    return office.store.write(ask)
+
+
+def moved(office, seconds):
+    """Let the database's clock be set back: what was written then is of the future."""
+
+    def move(session):
+        later = {"due_us": clock_us(session) + seconds * SECOND, "throttled_at": now() + timedelta(seconds=seconds)}
+        had = sa.case((Rate.throttled_at.isnot(None), later["throttled_at"]), else_=None)
+        session.execute(sa.update(Rate).values(due_us=later["due_us"], throttled_at=had))
+
+    office.store.write(move)
+
+
+def test_a_rate_that_was_used_is_no_dryer_when_the_clock_is_set_back(office):
+    worker = Traffic({"a": 100.0})
+    let_in(office, worker)
+    moved(office, 3600)
+
+    assert let_in(office, worker) == 4
+    assert let_in(office, worker) == 4
+
+
+def test_a_gateway_can_be_slowed_down_after_the_clock_was_set_back(office, hear, clock):
+    worker = Traffic({"a": 100.0})
+    hear(worker, SLOWLY, 10)
+    moved(office, 3600)
+    clock.now += 60
+    hear(worker, SLOWLY, 10)
+
+    with office.store.reading() as session:
+        due_us, lowered_at = session.execute(sa.select(Rate.due_us, Rate.throttled_at)).one()
+        assert due_us - clock_us(session) <= 2 * SECOND
+        assert lowered_at <= now() + timedelta(seconds=5)
+
+
+def test_what_a_long_text_owes_is_owed_at_the_rate_that_is_set_now(office):
+    def owe(session):
+        pace.take(session, pace.ask(session, {"gateway:a": 0.01}), 10)
+
+    office.store.write(owe)
+
+    assert let_in(office, Traffic({"a": 0.01})) == 0
+    assert let_in(office, worker := Traffic({"a": 100.0})) == 4
+    assert rate_of(office) == 100
+    with office.store.reading() as session:
+        assert 0 < session.scalar(sa.select(Rate.due_us)) - clock_us(session) <= 0.14 * SECOND
+    assert let_in(office, worker) == 4
+
+
+def test_a_worker_looks_again_within_seconds_though_much_is_owed(office):
+    def owe(session):
+        pace.take(session, pace.ask(session, {"gateway:a": 1}), 200)
+
+    office.store.write(owe)
+    worker = Traffic({"a": 1.0})
+
+    assert let_in(office, worker) == 0
+    assert 0 < worker.wait_seconds(["a"], BULK_AHEAD_SECONDS, now()) <= traffic.LONGEST_DRY_SECONDS
+
+
 def test_nothing_more_is_let_in_while_calls_wait_already_but_one_single_text(office):
     worker = Traffic({"a": 10})
 
