@@ -161,10 +161,15 @@ def _stop(session: Session, campaign: Campaign, told: Told) -> None:
     (cause, _), *_others = told.refusals.most_common(1)
     first = f"{told.refused} of {told.asked} refused: {cause[:150].rstrip('. ')}."
     reason = f"{first} Stopped, {campaign.queued:,} untouched, nothing charged for them."
-    end_waiting(session, campaign, None, State.CANCELLED, error=reason[:300], code=CODE)
-    mine = sa.update(campaigns).where(campaigns.c.id == campaign.id, campaigns.c.status.in_(OPEN))
-    if changed(session, mine.values(error=reason, gave_up=campaigns.c.gave_up + 1)):
-        emit_once_committed(session, "campaign.stopped", campaign_id=campaign.id, reason=reason)
+    nested = session.begin_nested()
+    ended = end_waiting(session, campaign, None, State.CANCELLED, error=reason[:300], code=CODE)
+    waits = (campaigns.c.released_at.is_(None), campaigns.c.status.in_(OPEN))
+    mine = sa.update(campaigns).where(campaigns.c.id == campaign.id, *waits)
+    if not ended or not changed(session, mine.values(error=reason, gave_up=campaigns.c.gave_up + 1)):
+        nested.rollback()  # at this moment somebody has sent the rest, or another has stopped it
+        return
+    nested.commit()
+    emit_once_committed(session, "campaign.stopped", campaign_id=campaign.id, reason=reason)
     holding.let_go(session, campaign_tag(campaign.id))  # they find nothing left, and end
 
 

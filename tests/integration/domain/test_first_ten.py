@@ -16,7 +16,7 @@ from smsqueue.queue import failed
 from smsqueue.queue.dispatch import HELD_UNTIL_US, jobs
 from smsqueue.queue.models import JobRow
 from tests.domain_fixtures import TERMS
-from tests.domain_workers import Held, Scripted, at_once
+from tests.domain_workers import Held, Scripted, at_once, race
 from tests.outside import wait_until
 
 REFUSED = Rejected("30034", "sender name not allowed")
@@ -427,3 +427,23 @@ def test_many_judges_at_once_come_to_one_verdict(office):
     assert errors == [None] * 8
     assert (after.status, after.cancelled, after.gave_up, len(office.notices())) == (Status.FAILED, 15, 1, 1)
     assert office.balance() == 990
+
+
+@pytest.mark.databases("postgresql", "mariadb")
+def test_a_person_who_sends_the_rest_at_the_moment_of_the_verdict_is_obeyed(office):
+    campaign = launched(office)
+    office.is_tampered = True
+    ten = (Recipient.campaign_id == campaign.id, Recipient.row <= 10)
+    office.execute(sa.update(Recipient).where(*ten).values(state=State.UNDELIVERED, error="No."))
+    office.execute(sa.update(Campaign).values(queued=15, undelivered=10, status=Status.PROCESSING))
+
+    race(
+        office.store,
+        lambda session: campaigns.send_rest(session, office.team.id, campaign.uuid),
+        lambda session: first_ten.judge(session, campaign.id),
+    )
+
+    after = office.reload(campaign)
+    assert after.released_at is not None
+    assert (after.cancelled, after.queued, after.gave_up, after.error) == (0, 15, 0, None)
+    assert office.balance() == 975
