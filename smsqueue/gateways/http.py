@@ -101,6 +101,9 @@ class HttpCaller:
         # Not Session.send: for a redirect it would read all of the body and follow the address as far as parsing it.
         response = self._adapter.send(request, stream=True, timeout=self._timeout, verify=True)
         try:
+            if response.status_code < 200:
+                # The real answer is still to come: closed unread, it can be taken for nobody else's.
+                return Answer(response.status_code, response.headers, b"")
             body = response.raw.read(LARGEST_ANSWER, decode_content=False)
             if len(body) < LARGEST_ANSWER:
                 # The end has been reached: let the connection go back, also where the length was not told.

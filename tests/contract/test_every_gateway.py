@@ -145,6 +145,21 @@ def test_connection_is_shared_by_many_threads_and_kept(kind, tmp_path):
     assert len(accepted) <= 4
 
 
+@pytest.mark.parametrize("first", [b"102 Processing\r\n", b"103 Early Hints\r\nLink: </a>\r\n"])
+def test_an_answer_that_is_still_to_come_is_not_taken_for_that_of_the_next_text(kind, tmp_path, first):
+    def answer_late(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 " + first + b"\r\n")
+        time.sleep(0.1)
+        kind.taken(connection)
+
+    with RawServer(answer_late) as server:
+        adapter = kind.build(tmp_path, server.url)
+        outcomes = [adapter.send(outgoing()) for _ in range(2)]
+        adapter.close()
+    assert [type(outcome) for outcome in outcomes] == [Unknown, Unknown]
+    assert len(server.requests) == 2  # each came by a connection of its own
+
+
 def test_neither_secrets_nor_number_nor_text_are_shown(kind, tmp_path, caplog):
     caplog.set_level(logging.DEBUG)
     refusal = answering("400 Bad Request", b'{"code": 29999, "message": "Not to +1 201-555-0100, sorry"}')
