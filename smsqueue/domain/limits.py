@@ -1,6 +1,6 @@
 """What a team may launch: how many recipients a day, where to, when. Asked in the launch's own transaction."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, time, timedelta
 
 import sqlalchemy as sa
@@ -10,7 +10,7 @@ from smsqueue.core import phones, zones
 from smsqueue.core.errors import SmsQueueError
 from smsqueue.domain import hours, options
 from smsqueue.domain.errors import BadDraft
-from smsqueue.models import Campaign, Recipient, Status, Team
+from smsqueue.models import Campaign, LedgerEntry, LedgerTransaction, Recipient, State, Status, Team
 
 SAME_LIST_ROWS = 50
 """So many first recipients are compared to tell whether a list is the same."""
@@ -69,7 +69,7 @@ def check(session: Session, team: Team, campaign: Campaign, now: datetime) -> No
     if campaign.scheduled_for is not None and campaign.scheduled_for <= now:
         when = zones.said(campaign.scheduled_for, options.zone_of(campaign, team))
         raise TooLate(f"{when} is over: choose a later time, or send now. Nothing was sent or charged.")
-    _check_cap(session, team, campaign, now)
+    _check_cap(session, team, campaign.total, now, but=campaign.id)
 
 
 def _check_countries(team: Team, campaign: Campaign) -> None:
@@ -91,15 +91,26 @@ def _check_hours(campaign: Campaign, now: datetime) -> None:
         )
 
 
-def _check_cap(session: Session, team: Team, campaign: Campaign, now: datetime) -> None:
+def check_again(session: Session, campaign: Campaign, states: Sequence[State], now: datetime) -> None:
+    """Refuse, with OverCap, to send again to recipients in these states; `take_turn` has been called.
+
+    Who failed on the day of the confirmation counts in that day already.
+    """
+    team = session.get_one(Team, campaign.team_id)
+    is_counted = campaign.confirmed_at is not None and campaign.confirmed_at >= day_of(team, now)[0]
+    wanted = states.count(State.CANCELLED) if is_counted else len(states)
+    _check_cap(session, team, wanted, now)
+
+
+def _check_cap(session: Session, team: Team, wanted: int, now: datetime, but: int = 0) -> None:
     if not team.daily_cap:
         return
     session.refresh(team, with_for_update={"key_share": True})
     today, tomorrow = day_of(team, now)
-    used = used_between(session, team, today, tomorrow, but=campaign.id)
-    if used + campaign.total > team.daily_cap:
+    used = used_between(session, team, today, tomorrow, but=but)
+    if wanted and used + wanted > team.daily_cap:
         again = zones.said(tomorrow, zones.find(team.time_zone))
-        raise OverCap(cap=team.daily_cap, used=used, wanted=campaign.total, team=team.name, again=again)
+        raise OverCap(cap=team.daily_cap, used=used, wanted=wanted, team=team.name, again=again)
 
 
 def day_of(team: Team, now: datetime) -> tuple[datetime, datetime]:
@@ -111,26 +122,44 @@ def day_of(team: Team, now: datetime) -> tuple[datetime, datetime]:
 
 
 def used_between(session: Session, team: Team, start: datetime, end: datetime, but: int = 0) -> int:
-    """Count the recipients of a team's campaigns that were confirmed from `start` to `end`, without the cancelled."""
+    """Count the recipients of a team's campaigns that were confirmed from `start` to `end`, without the cancelled.
+
+    And those of older ones that were charged again then, to be sent to again: a campaign's usual price for each.
+    """
     mine = (Campaign.team_id == team.id, Campaign.confirmed_at >= start, Campaign.confirmed_at < end)
     total = sa.select(sa.func.sum(Campaign.total - Campaign.cancelled)).where(*mine, Campaign.id != but)
-    return int(session.scalar(total) or 0)
+    return int(session.scalar(total) or 0) + _sent_again(session, team, start, end)
 
 
-def must_type_count(team: Team, campaign: Campaign) -> bool:
-    """Say whether a campaign is so large that its number of recipients has to be typed."""
-    return 0 < team.type_count_above < campaign.total
+def _sent_again(session: Session, team: Team, start: datetime, end: datetime) -> int:
+    moment, is_launch = LedgerTransaction.created_at, LedgerTransaction.key.startswith("launch:")
+    charged = (LedgerTransaction.kind == "charge", ~is_launch, moment >= start, moment < end)
+    # What was charged since `start` has not ended before it: so only few campaigns' movements are looked at.
+    runs = sa.or_(Campaign.finished_at.is_(None), Campaign.finished_at >= start)
+    of_older = (Campaign.team_id == team.id, Campaign.confirmed_at < start, runs, Campaign.price > 0)
+    columns = (Campaign.id, Campaign.total, Campaign.price)
+    sums = sa.select(*columns, sa.func.sum(LedgerEntry.amount)).where(*of_older, *charged)
+    found = sums.join(LedgerTransaction, LedgerTransaction.campaign_id == Campaign.id).join(
+        LedgerEntry, sa.and_(LedgerEntry.transaction_id == LedgerTransaction.id, LedgerEntry.amount > 0)
+    )
+    by_campaign = session.execute(found.group_by(*columns))
+    return sum(-(-int(amount) * total // price) for _, total, price, amount in by_campaign)
 
 
-def check_typed_count(team: Team, campaign: Campaign, typed: str) -> None:
-    """Refuse, with BadDraft, a large campaign whose number of recipients was not typed."""
-    if not must_type_count(team, campaign):
+def must_type_count(team: Team, count: int) -> bool:
+    """Say whether so many would be sent to that their number has to be typed."""
+    return 0 < team.type_count_above < count
+
+
+def check_typed_count(team: Team, count: int, typed: str) -> None:
+    """Refuse, with BadDraft, to send to many whose number was not typed."""
+    if not must_type_count(team, count):
         return
     digits = "".join(character for character in typed if character not in " ,.'’\u00a0\u202f")
-    if digits == str(campaign.total):
+    if digits == str(count):
         return
     told = f"You typed {typed.strip()[:20]}" if typed.strip() else "The number of recipients is missing"
-    raise BadDraft("count", f"{told}: type {campaign.total:,} to send to so many. Nothing was sent or charged.")
+    raise BadDraft("count", f"{told}: type {count:,} to send to so many. Nothing was sent or charged.")
 
 
 def same_as_today(session: Session, campaign: Campaign, now: datetime) -> Campaign | None:

@@ -36,11 +36,11 @@ def form_for(campaign: Campaign, same: Campaign | None = None) -> ConfirmForm:
     form = ConfirmForm(request.form if request.method == "POST" else None)
     form.token.data, form.token.raw_data = campaign.token, None
     team = access.team()
-    form.count.flags.required = limits.must_type_count(team, campaign)
+    form.count.flags.required = limits.must_type_count(team, campaign.total)
     if request.method != "POST" or request.endpoint not in ASKING:
         return form
     try:
-        limits.check_typed_count(team, campaign, form.count.data or "")
+        limits.check_typed_count(team, campaign.total, form.count.data or "")
     except BadDraft as error:
         form.count.errors = [str(error)]
     if same is not None and not form.again.data:
