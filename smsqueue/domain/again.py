@@ -10,16 +10,16 @@ from sqlalchemy.orm import Session
 from smsqueue.core.clock import now
 from smsqueue.core.errors import SmsQueueError
 from smsqueue.db import table_of
-from smsqueue.domain import campaigns, credits, first_ten, optouts, reopening, resolving
+from smsqueue.domain import campaigns, completion, credits, first_ten, limits, optouts, reopening, resolving
 from smsqueue.domain.campaigns import OwnerDisabled, Terms
 from smsqueue.domain.counting import Changes
 from smsqueue.domain.jobs import campaign_tag
 from smsqueue.domain.paying import TAKEN_LATE
-from smsqueue.models import Attempt, Campaign, Recipient, State, Status, User
+from smsqueue.models import Attempt, Campaign, Recipient, State, Status, Team, User
 from smsqueue.queue.events import emit_once_committed
 from smsqueue.queue.models import FailedJob
 
-recipients, attempts, campaigns_ = table_of(Recipient), table_of(Attempt), table_of(Campaign)
+recipients, attempts = table_of(Recipient), table_of(Attempt)
 RETRYABLE = (Status.PROCESSING, Status.COMPLETED, Status.FAILED)
 FOR_GOOD = (TAKEN_LATE, resolving.COUNTED_NOT_SENT, optouts.CODE)
 """Codes of recipients who may have got the text, or want none."""
@@ -49,7 +49,7 @@ def offer(session: Session, campaign: Campaign) -> Offer | None:
     if campaign.status not in RETRYABLE or not campaign.failed + campaign.expired + campaign.cancelled:
         return None
     columns = (sa.func.count(), sa.func.coalesce(sa.func.sum(recipients.c.price), 0))
-    count, price = session.execute(sa.select(*columns).where(*_may_go_again(campaign))).one()
+    count, price = session.execute(sa.select(*columns).where(*_may_go_again(session, campaign))).one()
     return Offer(count, int(price)) if count else None
 
 
@@ -66,10 +66,11 @@ def retry(
     """Send again to those who were surely not accepted, for a cause that may pass; return to how many, for how much.
 
     It charges exactly what was credited for them, and the campaign ends anew. Raises NothingToRetry, OwnerDisabled,
-    NotEnoughCredits, or, when it is not what was `shown`, OfferChanged; then nothing is changed.
+    NotEnoughCredits, limits.OverCap, or, when it is not what was `shown`, OfferChanged; then nothing is changed.
     """
     campaign = campaigns.find(session, team_id, uuid)
     _refuse(session, campaign)
+    limits.take_turn(session, team_id)
     given_up = _lock_failed_jobs(session, campaign)
     locked = _lock(session, campaign)
     found = Offer(len(locked), sum(row.price for row in locked))
@@ -79,12 +80,14 @@ def retry(
         raise OfferChanged(
             f"It would be {found.count:,} recipients for {found.price:,} credits by now. Nothing was sent or charged."
         )
+    limits.check_again(session, campaign, [State(row.state) for row in locked], now())
     _requeue(session, campaign, [row.id for row in locked])
     _charge(session, campaign, locked, user_id)
-    _forget_what_stopped_it(session, campaign, given_up)
     rows = [row.row for row in locked]
+    _forget_what_stopped_it(session, campaign, given_up, rows)
     seconds = terms.validity_seconds
     reopening.reopen(session, campaign, rows, slice_rows=terms.slice_rows, validity_seconds=seconds)
+    reopening.tell_anew(session, campaign.id)
     facts = {"campaign_id": campaign.id, "count": found.count, "price": found.price}
     emit_once_committed(session, "campaign.retried", **facts, user_id=user_id)
     return found
@@ -101,8 +104,9 @@ def _refuse(session: Session, campaign: Campaign) -> None:
         raise OwnerDisabled("The account of the person who wrote this campaign is disabled: clone it to send it again.")
 
 
-def _may_go_again(campaign: Campaign) -> tuple[sa.ColumnElement[bool], ...]:
-    """Build the conditions: not taken by any attempt, not refused for good, not opted out."""
+def _may_go_again(session: Session, campaign: Campaign) -> tuple[sa.ColumnElement[bool], ...]:
+    """Build the conditions: not taken by any attempt, not refused for good, not opted out, in an allowed country."""
+    allowed = session.get_one(Team, campaign.team_id, populate_existing=True).allowed_countries
     theirs = attempts.c.recipient_id == recipients.c.id
     in_doubt = sa.or_(attempts.c.outcome.in_(("sending", "unknown", "sent")), attempts.c.reported.isnot(None))
     is_last = attempts.c.number == recipients.c.attempts
@@ -115,6 +119,7 @@ def _may_go_again(campaign: Campaign) -> tuple[sa.ColumnElement[bool], ...]:
         sa.func.coalesce(recipients.c.code, "").notin_(FOR_GOOD),
         ~spoilt,
         ~optouts.has_opted_out(campaign.team_id),
+        sa.true() if allowed is None else recipients.c.country.in_(sorted(allowed)),
     )
 
 
@@ -126,7 +131,7 @@ def _lock_failed_jobs(session: Session, campaign: Campaign) -> list[int]:
 
 def _lock(session: Session, campaign: Campaign) -> list[Any]:
     columns = [recipients.c[name] for name in ("id", "row", "price", "state")]
-    mine = sa.select(*columns).where(*_may_go_again(campaign)).order_by(recipients.c.id)
+    mine = sa.select(*columns).where(*_may_go_again(session, campaign)).order_by(recipients.c.id)
     return list(session.execute(mine.with_for_update(of=recipients)).all())
 
 
@@ -150,12 +155,16 @@ def _charge(session: Session, campaign: Campaign, locked: list[Any], user_id: in
     changes.write(session, campaign.id)
 
 
-def _forget_what_stopped_it(session: Session, campaign: Campaign, given_up: list[int]) -> None:
-    """Delete the jobs that were given up, whose rows go in new ones, and let nothing wait for the first ten again."""
+def _forget_what_stopped_it(session: Session, campaign: Campaign, given_up: list[int], rows: list[int]) -> None:
+    """Forget why it failed, and delete the jobs that were given up, whose rows go in new ones.
+
+    It asks again, with the campaign's row locked, whether it was cancelled or paused at this moment.
+    """
     if given_up:
         session.execute(sa.delete(FailedJob).where(FailedJob.id.in_(given_up)))
-    less = campaigns_.c.gave_up - len(given_up)
-    values: dict[str, Any] = {"gave_up": sa.case((less > 0, less), else_=0)}
-    if campaign.first_ten and campaign.released_at is None:
-        values["released_at"] = now()  # somebody has looked at what the first ten told
-    session.execute(sa.update(campaigns_).where(campaigns_.c.id == campaign.id).values(values))
+    campaign = completion.locked(session, campaign.id)
+    _refuse(session, campaign)
+    campaign.gave_up, campaign.error = 0, None
+    session.flush()  # what follows changes the same row
+    if rows[-1] > first_ten.FIRST:  # where only some of the first ten go again, the rest waits for them
+        first_ten.let_rest_go(session, campaign)

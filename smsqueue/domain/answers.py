@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from smsqueue.bulk import update_many
 from smsqueue.db import table_of
-from smsqueue.domain import delivery, questions, resolving
+from smsqueue.domain import completion, delivery, questions, resolving
 from smsqueue.domain.delivery import Applied
 from smsqueue.domain.questions import Question
 from smsqueue.domain.resolving import Terms
@@ -80,9 +80,9 @@ def decide(session: Session, campaign_id: int, asked: Sequence[Question], terms:
     """Do with recipients who are unknown for too long what the campaign's rule says."""
     campaign, now = session.get_one(Campaign, campaign_id), resolving.today(session)
     locked = list(_locked(session, campaign, asked, now - terms.patience).values())
-    if campaign.unknown_policy == UnknownPolicy.RESEND:
-        if not questions.may_resend(campaign, now):
-            return Counts()
+    if locked and campaign.unknown_policy == UnknownPolicy.RESEND:
+        if not questions.may_resend(completion.locked(session, campaign.id), now):
+            return Counts()  # cancelled at this moment, it may be
         return Counts(by_rule=resolving.send_again(session, campaign, locked, terms, extends=False))
     return Counts(by_rule=resolving.give_up(session, campaign, locked, GIVEN_UP, resolving.COUNTED_NOT_SENT))
 
@@ -129,8 +129,10 @@ def _put_back(
     tried = [row for row in rows if row.attempts >= MOST_ATTEMPTS]
     resolving.give_up(session, campaign, tried, WAS_NOT_TAKEN, resolving.NOT_TAKEN)
     others = [row for row in rows if row.attempts < MOST_ATTEMPTS]
-    may_resend = questions.may_resend(campaign, resolving.today(session))
-    if campaign.unknown_policy == UnknownPolicy.RESEND and may_resend:
+    if not others:
+        return
+    campaign = completion.locked(session, campaign.id)  # it may be cancelled at this moment
+    if campaign.unknown_policy == UnknownPolicy.RESEND and questions.may_resend(campaign, resolving.today(session)):
         resolving.send_again(session, campaign, others, terms, extends=False)
     else:
         resolving.put_back(session, campaign, others, WAS_NOT_TAKEN, terms)

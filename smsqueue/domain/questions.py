@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session
 
 from smsqueue.db import table_of
 from smsqueue.domain.optouts import has_opted_out
-from smsqueue.domain.resolving import Terms, is_over, last_attempt
+from smsqueue.domain.reopening import is_over
+from smsqueue.domain.resolving import Terms, last_attempt
 from smsqueue.gateways.base import Outgoing
 from smsqueue.models import Attempt, Campaign, Recipient, State, Status, UnknownPolicy
 

@@ -1,15 +1,13 @@
 """Sending again to some recipients of a campaign, ended or not: jobs for their rows, and the campaign runs."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from datetime import datetime
 
-import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from smsqueue.core.clock import now
 from smsqueue.core.errors import SmsQueueError
-from smsqueue.db import table_of
-from smsqueue.domain import options, overlaps
+from smsqueue.domain import completion, notices, options, overlaps
 from smsqueue.domain.jobs import SendBulkSmsJob, SendingJob, SendSingleSmsJob, campaign_tag
 from smsqueue.domain.settlement import Rows
 from smsqueue.models import Campaign, Kind, Status
@@ -17,7 +15,6 @@ from smsqueue.queue import holding
 from smsqueue.queue.dispatch import enqueue_many
 from smsqueue.queue.events import emit_once_committed
 
-campaigns = table_of(Campaign)
 STILL_OPEN = "This campaign was cancelled, and the last calls of it are not over: nothing is sent again before that."
 ENDED = (Status.COMPLETED, Status.FAILED, Status.CANCELLED)
 
@@ -31,32 +28,40 @@ def reopen(
 ) -> int:
     """Queue jobs for these rows, which the caller has set back to queued; return how many jobs.
 
-    An ended campaign runs again. A person's wish has `validity_seconds`: what waited too long has its time again, and
-    the end is told anew when it comes. With None a rule wants it, which may be for each recipient at another time, and
-    neither happens. Raises StillOpen for one that was cancelled and has not ended.
+    An ended campaign runs again; why it had failed, if it did, it keeps. A person's wish has `validity_seconds`: what
+    waited too long has its time again. With None a rule wants it, and nothing does. Raises StillOpen for one that was
+    cancelled and has not ended.
     """
-    _refuse_half_cancelled(session, campaign)
-    count = queue_again(session, campaign, rows, slice_rows=slice_rows)
-    ended = campaigns.c.status.in_(ENDED)
-    released = sa.func.coalesce(campaigns.c.released_at, now())
-    # MariaDB sets one after the other, and asks the status as it is by then: so that one comes last.
-    values: dict[str, Any] = {
-        "reopened": campaigns.c.reopened + sa.case((ended, 1), else_=0),
-        "gave_up": sa.case((ended, 0), else_=campaigns.c.gave_up),
+    mine = completion.locked(session, campaign.id)  # it may be cancelled at this moment
+    if mine.status == Status.CANCELLED and mine.finished_at is None:
+        raise StillOpen(STILL_OPEN)
+    count = queue_again(session, mine, rows, slice_rows=slice_rows)
+    mine.started_at = mine.started_at or now()
+    mine.finished_at = None
+    if validity_seconds is not None and (mine.status in ENDED or is_over(mine, now())):
+        mine.valid_until = options.valid_until(mine, now(), validity_seconds)
+    if mine.status in ENDED:
+        mine.reopened += 1
         # Somebody wants these sent to: the first ten are not asked once more.
-        "released_at": sa.case((ended, released), else_=campaigns.c.released_at),
-        "error": sa.case((ended, sa.null()), else_=campaigns.c.error),
-        "finished_at": None,
-        "status": sa.case((ended, Status.PROCESSING), else_=campaigns.c.status),
-    }
-    if validity_seconds is not None:
-        again = {"valid_until": options.valid_until(campaign, now(), validity_seconds), "is_end_told": False}
-        values = {**again, **values}
-    ordered = [(campaigns.c[name], value) for name, value in values.items()]
-    session.execute(sa.update(campaigns).where(campaigns.c.id == campaign.id).ordered_values(*ordered))
-    session.refresh(campaign)
+        mine.released_at = mine.released_at or now()
+        mine.status = Status.PROCESSING
+    session.flush()  # the counters are written by an UPDATE of their own
     emit_once_committed(session, "campaign.reopened", campaign_id=campaign.id, jobs=count)
     return count
+
+
+def tell_anew(session: Session, campaign_id: int) -> None:
+    """Have a campaign's end told once more, since a person wanted some of it sent again: when it comes, or it came."""
+    campaign = completion.locked(session, campaign_id)
+    campaign.is_end_told = campaign.finished_at is not None
+    if campaign.is_end_told:
+        notices.tell_of_ending(session, campaign)
+    session.flush()
+
+
+def is_over(campaign: Campaign, now: datetime) -> bool:
+    """Say whether a campaign's texts are not valid any more; while it is paused they are: it gets that time back."""
+    return campaign.status != Status.PAUSED and campaign.valid_until is not None and now >= campaign.valid_until
 
 
 def queue_again(session: Session, campaign: Campaign, rows: Iterable[int], *, slice_rows: int) -> int:
@@ -88,14 +93,6 @@ def ranges(rows: list[int], most: int) -> Iterator[Rows]:
         last = row
     if first is not None:
         yield first, last
-
-
-def _refuse_half_cancelled(session: Session, campaign: Campaign) -> None:
-    # Asked with its row locked: it may be cancelled at this moment.
-    mine = sa.select(Campaign).where(Campaign.id == campaign.id).with_for_update(key_share=True)
-    campaign = session.scalars(mine.execution_options(populate_existing=True)).one()
-    if campaign.status == Status.CANCELLED and campaign.finished_at is None:
-        raise StillOpen(STILL_OPEN)
 
 
 def _job(campaign: Campaign, rows: Rows) -> SendingJob:

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from smsqueue.config import Settings
 from smsqueue.db import table_of
-from smsqueue.domain import ranks, reopening
+from smsqueue.domain import completion, ranks, reopening
 from smsqueue.domain.counting import Changes
 from smsqueue.domain.paying import Move, pay
 from smsqueue.domain.settlement import end_waiting
@@ -114,9 +114,8 @@ def carry_on(session: Session, campaign: Campaign, ids: Sequence[int], error: st
     Their text was surely not taken, so they are credited then.
     """
     # Asked with its row locked: whoever closes it meanwhile does not see these recipients as waiting.
-    mine = sa.select(Campaign).where(Campaign.id == campaign.id).with_for_update(key_share=True)
-    campaign = session.scalars(mine.execution_options(populate_existing=True)).one()
-    if campaign.status in RUNNING and not is_over(campaign, today(session)):
+    campaign = completion.locked(session, campaign.id)
+    if campaign.status in RUNNING and not reopening.is_over(campaign, today(session)):
         rows = session.scalars(sa.select(recipients.c.row).where(recipients.c.id.in_(ids))).all()
         reopening.look_again(session, campaign, rows, slice_rows=slice_rows)
         return True
@@ -142,11 +141,6 @@ def take_after_all(session: Session, ids: Sequence[int], now: datetime) -> None:
         if target is not None
     ]
     pay(session, moves)
-
-
-def is_over(campaign: Campaign, now: datetime) -> bool:
-    """Say whether a campaign's texts are not valid any more."""
-    return campaign.valid_until is not None and now >= campaign.valid_until
 
 
 def _requeue(session: Session, campaign: Campaign, ids: Sequence[int]) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from smsqueue.core.errors import SmsQueueError
 from smsqueue.db import Database, table_of
-from smsqueue.domain import delivery, questions, resolving
+from smsqueue.domain import delivery, questions, reopening, resolving
 from smsqueue.domain.delivery import Applied
 from smsqueue.domain.jobs import LookUpJob
 from smsqueue.domain.resolving import Terms, last_attempt
@@ -174,11 +174,11 @@ def decide(database: Database, choice: Choice, decision: Decision, terms: Terms,
         return database.write(partial(ask_again, choice=choice))
     done, after, early = 0, 0, False
     while True:
-        step = partial(_chunk, choice=choice, decision=decision, terms=terms, by=by, after=after)
+        step = partial(_chunk, choice=choice, decision=decision, terms=terms, by=by, after=after, done=done)
         found, decided, applied = database.write(step)
         delivery.follow_up(database, applied)
         done, early = done + decided, early or decided < len(found)
-        if not found:
+        if len(found) < CHUNK:
             break
         after = found[-1]
     if early and not done:
@@ -189,22 +189,24 @@ def decide(database: Database, choice: Choice, decision: Decision, terms: Terms,
 
 
 def _chunk(
-    session: Session, choice: Choice, decision: Decision, *, terms: Terms, by: str, after: int
+    session: Session, choice: Choice, decision: Decision, *, terms: Terms, by: str, after: int, done: int
 ) -> tuple[list[int], int, Applied]:
     """Decide about the next recipients; return their rows, about how many, and what follows."""
     mine = (*choice.conditions(), recipients.c.row > after)
     columns = (recipients.c.id, recipients.c.row)
     found = session.execute(sa.select(*columns).where(*mine).order_by(recipients.c.row).limit(CHUNK)).all()
     rows = [row.row for row in found]
-    if not found:
-        return rows, 0, Applied()
     campaign = session.get_one(Campaign, choice.campaign_id)
     before = resolving.today(session) - terms.patience
     locked = resolving.lock(session, campaign, [row.id for row in found], before)
     if decision is Decision.SENT:
         return (rows, *_count_as_sent(session, locked, by))
     if decision is Decision.AGAIN:
-        return rows, resolving.send_again(session, campaign, locked, terms, extends=True), Applied()
+        again = resolving.send_again(session, campaign, locked, terms, extends=True)
+        # With the last of them: the campaign may end between one portion and the next.
+        if done + again and len(found) < CHUNK:
+            reopening.tell_anew(session, campaign.id)
+        return rows, again, Applied()
     error = f"Nobody could tell whether it was sent: counted as not sent by {by}."[:300]
     return rows, resolving.give_up(session, campaign, locked, error, resolving.COUNTED_NOT_SENT), Applied()
 

@@ -1,23 +1,29 @@
 """Retrying what failed of a campaign: only who was surely not accepted, once, for what had been credited."""
 
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 
 import pytest
 import sqlalchemy as sa
 
-from smsqueue.domain import again, credits, optouts
+from smsqueue.cli.services import look_after_waiting
+from smsqueue.core.clock import now
+from smsqueue.domain import again, campaigns, credits, optouts, stopping
 from smsqueue.domain.again import NothingToRetry, Offer, OfferChanged
 from smsqueue.domain.campaigns import OwnerDisabled
 from smsqueue.domain.errors import NotEnoughCredits
 from smsqueue.domain.journal import Answer
+from smsqueue.domain.limits import OverCap
 from smsqueue.domain.slices import NotRetryable
-from smsqueue.gateways.base import Rejected, Sent, Unknown
+from smsqueue.gateways.base import Deferred, Outcome, Rejected, Sent, Unknown
 from smsqueue.models import Campaign, Recipient, Status, User
 from smsqueue.queue import claim, failed, workers
-from tests.domain_fixtures import TERMS
-from tests.domain_workers import Scripted, at_once
+from tests.domain_fixtures import TERMS, plain
+from tests.domain_workers import Scripted, at_once, race
 from tests.integration.domain.test_closing import close, in_the_air, record
+from tests.integration.domain.test_first_ten import answering, launched, on_hold
+from tests.integration.domain.test_limits import rule
 
 PASSING = Rejected("busy", "busy just now", may_retry=True)
 FOR_GOOD = Rejected("landline", "a landline")
@@ -245,3 +251,111 @@ def test_the_rest_behind_first_ten_that_were_refused_may_be_sent(office, make_cr
     make_crew(Scripted()).finish(office)
 
     assert office.states(campaign) == {"sent": 14}
+
+
+def test_retrying_some_of_the_first_ten_leaves_the_rest_to_what_they_tell(office, make_crew):
+    campaign = launched(office)
+    (crew := make_crew(answering(*[PASSING] * 4, *[Unknown("lost")] * 6))).drain()
+    assert retry(office, campaign).count == 4
+    assert (on_hold(office), office.reload(campaign).released_at) == (3, None)
+
+    crew.drain()
+    look_after_waiting(office.store)
+    crew.drain()
+
+    assert (on_hold(office), office.states(campaign)) == (0, {"sent": 19, "unknown": 6})
+
+
+def test_retrying_the_rest_as_well_lets_it_go(office, make_crew):
+    campaign = launched(office)
+    intents = in_the_air(office, campaign, 2)
+    refusal = Rejected("auth", "wrong key", "account")
+    record(office, campaign, Answer(intents[0], refusal))
+    office.store.write(lambda s: stopping.stop_for_account(s, s.get_one(Campaign, campaign.id), refusal))
+    assert office.states(campaign) == {"failed": 24, "sending": 1}
+
+    assert retry(office, campaign).count == 24
+    record(office, campaign, Answer(intents[1], Sent("r")))
+    make_crew(Scripted()).finish(office)
+
+    after = office.reload(campaign)
+    assert office.states(campaign) == {"sent": 25}
+    assert (after.status, after.error) == (Status.COMPLETED, None)
+
+
+def test_why_it_failed_is_forgotten_also_while_a_call_is_open(office, make_crew):
+    campaign = office.launched(3)
+    intents = in_the_air(office, campaign, 2)
+    refusal = Rejected("auth", "wrong key", "account")
+    record(office, campaign, Answer(intents[0], refusal))
+    office.store.write(lambda s: stopping.stop_for_account(s, s.get_one(Campaign, campaign.id), refusal))
+    assert office.states(campaign) == {"failed": 2, "sending": 1}
+
+    retry(office, campaign)
+    record(office, campaign, Answer(intents[1], Sent("r")))
+    make_crew(Scripted()).finish(office)
+
+    after = office.reload(campaign)
+    assert (after.status, after.error, office.states(campaign)) == (Status.COMPLETED, None, {"sent": 3})
+
+
+def test_who_is_in_a_country_that_was_closed_since_is_left_out(office):
+    campaign = ended(office, Sent("r"), PASSING)
+    rule(office, countries="GB")
+
+    assert offered(office, campaign) is None
+    with pytest.raises(NothingToRetry):
+        retry(office, campaign)
+
+
+def test_what_the_first_ten_left_alone_counts_again_in_the_days_cap(office, make_crew):
+    rule(office, daily_cap=30)
+    campaign = launched(office)
+    (crew := make_crew(answering(*[PASSING] * 10))).drain()
+    assert office.states(campaign) == {"failed": 10, "cancelled": 15}
+    office.launched(plain(60)[40:60])
+    crew.drain()
+
+    with pytest.raises(OverCap, match=r"30 are confirmed today, 0 are left, and this has 15"):
+        retry(office, campaign)
+
+    assert office.states(campaign) == {"failed": 10, "cancelled": 15}
+
+
+def test_who_failed_today_is_in_the_days_cap_already(office):
+    rule(office, daily_cap=2)
+    campaign = ended(office, PASSING, PASSING)
+    assert retry(office, campaign) == Offer(2, 2)
+
+
+def test_a_retry_on_another_day_counts_in_that_days_cap(office):
+    campaign = ended(office, *[PASSING] * 3, Sent("r"))
+    office.execute(sa.update(Campaign).values(confirmed_at=now() - timedelta(days=1, minutes=1)))
+    rule(office, daily_cap=2)
+    with pytest.raises(OverCap):
+        retry(office, campaign)
+    rule(office, daily_cap=4)
+    retry(office, campaign)
+
+    office.launched(1)
+    with pytest.raises(OverCap, match="4 are confirmed today, 0 are left, and this has 1"):
+        office.launched(1)
+
+
+@pytest.mark.databases("postgresql", "mariadb")  # SQLite has one writer at a time
+def test_a_campaign_that_is_cancelled_at_the_same_moment_stays_cancelled(office, store):
+    campaign = office.launched(4, slice_rows=2)
+    said: list[Outcome] = [Sent("r"), PASSING, PASSING, Deferred(0, "throttled", "busy")]
+    pairs = zip(in_the_air(office, campaign), said, strict=True)
+    record(office, campaign, *(Answer(intent, outcome) for intent, outcome in pairs))
+    assert office.states(campaign) == {"sent": 1, "failed": 2, "queued": 1}
+
+    with pytest.raises(NothingToRetry):
+        race(
+            store,
+            lambda s: campaigns.cancel(s, office.team.id, campaign.uuid),
+            lambda s: again.retry(s, office.team.id, campaign.uuid, TERMS, user_id=office.user.id),
+        )
+
+    assert office.reload(campaign).status == Status.CANCELLED
+    assert office.states(campaign) == {"sent": 1, "failed": 2, "cancelled": 1}

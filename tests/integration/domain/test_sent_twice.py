@@ -1,0 +1,129 @@
+"""Sending again to those of whom nobody can tell: what becomes of the campaign, its time, and of the first try."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from smsqueue.core.clock import now
+from smsqueue.domain import answers, campaigns, pausing, questions, resolving, stopping, unknowns
+from smsqueue.domain.journal import Answer
+from smsqueue.domain.resolving import Terms
+from smsqueue.domain.unknowns import Choice, Decision
+from smsqueue.gateways.base import Rejected, Unknown
+from smsqueue.models import Campaign, Status, UnknownPolicy
+from tests.domain_workers import Scripted, race
+from tests.integration.domain.test_closing import close, in_the_air, record
+from tests.integration.domain.test_unknowns import age
+
+AT_ONCE = Terms(-10, 1)
+"""Nobody waits for a call's end, and an hour of validity is usual."""
+LOST = Unknown("lost")
+
+
+def lost(office, count=2, calls=1, **values: Any):
+    """Launch a campaign some of whose first calls are lost."""
+    draft = office.draft(count)
+    if values:
+        office.execute(sa.update(Campaign).where(Campaign.id == draft.id).values(**values))
+    campaign = office.launch(office.reload(draft))
+    record(office, campaign, *(Answer(intent, LOST) for intent in in_the_air(office, campaign, calls)))
+    return campaign
+
+
+def send_again(office, campaign, terms=AT_ONCE):
+    """Have all unknown ones sent again, as a person does."""
+    return unknowns.decide(office.store, Choice(campaign.id), Decision.AGAIN, terms, by="me")
+
+
+def test_why_a_campaign_failed_stays_when_one_is_sent_again(office, make_crew):
+    campaign = lost(office, 3)
+    refusal = Rejected("auth", "wrong key", "account")
+    office.store.write(lambda s: stopping.stop_for_account(s, s.get_one(Campaign, campaign.id), refusal))
+    close(office, campaign)
+    failed = office.reload(campaign)
+    assert (failed.status, office.states(campaign)) == (Status.FAILED, {"unknown": 1, "failed": 2})
+
+    send_again(office, campaign)
+    make_crew(Scripted()).finish(office)
+
+    after = office.reload(campaign)
+    assert (after.status, after.error, office.states(campaign)) == (
+        Status.FAILED,
+        failed.error,
+        {"sent": 1, "failed": 2},
+    )
+    assert len(office.notices()) == 2
+
+
+@pytest.mark.databases("postgresql", "mariadb")  # SQLite has one writer at a time
+def test_no_rule_sends_again_what_is_cancelled_at_the_same_moment(office, store):
+    campaign = lost(office, 3, unknown_policy=UnknownPolicy.RESEND)
+    with store.reading() as session:
+        asked = questions.read(session, session.get_one(Campaign, campaign.id), 0, 10, now())
+
+    race(
+        store,
+        lambda s: campaigns.cancel(s, office.team.id, campaign.uuid),
+        lambda s: answers.decide(s, campaign.id, asked, AT_ONCE),
+    )
+
+    assert office.reload(campaign).status == Status.CANCELLED
+    assert office.states(campaign) == {"unknown": 1, "cancelled": 2}
+
+
+def paused(office, campaign, *, since, left):
+    """Pause a campaign, as if that had been some time ago, when it had so much of its validity left."""
+    office.store.write(lambda s: pausing.pause(s, office.team.id, campaign.uuid))
+    office.execute(sa.update(Campaign).values(paused_at=now() - since, valid_until=now() - since + left))
+
+
+def test_what_is_sent_again_in_a_pause_makes_nothing_valid_for_longer(office):
+    campaign = lost(office)
+    paused(office, campaign, since=timedelta(hours=48), left=timedelta(hours=1))
+
+    send_again(office, campaign)
+    resumed = office.store.write(lambda s: pausing.resume(s, office.team.id, campaign.uuid))
+
+    assert timedelta(minutes=59) < resumed.valid_until - now() < timedelta(minutes=61)
+
+
+def test_what_is_sent_again_in_a_running_campaign_leaves_its_time_as_it_is(office):
+    campaign = lost(office)
+    soon = now() + timedelta(minutes=5)
+    office.execute(sa.update(Campaign).values(valid_until=soon))
+
+    send_again(office, campaign)
+
+    assert office.reload(campaign).valid_until == soon
+
+
+def test_what_was_not_taken_waits_for_the_end_of_a_long_pause(office):
+    campaign = lost(office)
+    (one, _) = office.recipients(campaign)
+    paused(office, campaign, since=timedelta(hours=2), left=timedelta(hours=1))
+
+    def put_back(session):
+        mine = session.get_one(Campaign, campaign.id)
+        locked = resolving.lock(session, mine, [one.id], now() + timedelta(hours=1))
+        resolving.put_back(session, mine, locked, "not taken", AT_ONCE)
+
+    office.store.write(put_back)
+
+    assert office.states(campaign) == {"queued": 2}
+
+
+def test_many_that_are_sent_again_are_told_of_once(office, make_crew, monkeypatch):
+    campaign = office.launched(4)
+    make_crew(Scripted(lambda _: LOST)).drain()
+    age(office)
+    assert len(office.notices()) == 1
+    crew = make_crew(Scripted())
+    monkeypatch.setattr(unknowns, "CHUNK", 2)
+    monkeypatch.setattr(unknowns.delivery, "follow_up", lambda *_: crew.drain())  # each portion ends before the next
+
+    send_again(office, campaign, Terms(1, 1))
+    crew.drain()
+
+    assert (office.states(campaign), len(office.notices())) == ({"sent": 4}, 2)
