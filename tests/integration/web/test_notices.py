@@ -28,6 +28,13 @@ def test_unread_notices_are_counted_and_come_first(member, user, factory):
     assert "The gateway refuses our account." in text
 
 
+def test_who_was_not_delivered_to_is_counted_among_the_accepted(member, user, factory):
+    factory.notice(user, accepted=93, total=620, success_rate=15.0, failed=524, undelivered=2, unknown=3)
+    assert "93 of 620 accepted (15.0 %), 2 of them not delivered so far · 524 not sent · 3 unknown" in main_of(
+        member.get("/notifications")
+    )
+
+
 def test_one_notice_is_marked_as_read(member, user, factory):
     first, second = factory.notice(user), factory.notice(user)
     assert member.post(f"/notifications/{first.id}/read").location == "/notifications"
