@@ -164,7 +164,7 @@ def valid_until(campaign: Campaign, start: datetime, usual_seconds: int) -> date
 
 
 def valid_after_pause(campaign: Campaign, paused: datetime, resumed: datetime) -> datetime | None:
-    """Return until when a campaign may be sent that was paused: it has left what it had, of the clock or of open hours."""
+    """Return until when a campaign may be sent that was paused: it has left what it had, of the clock or open."""
     until, limits = campaign.valid_until, hours_of(campaign)
     if until is None or resumed <= paused:
         return until

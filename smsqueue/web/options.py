@@ -69,6 +69,8 @@ class Chosen:
     first_ten: bool
     waiting: list[tuple[str, int, str]]
     """Country, recipients, and when it opens there."""
+    never: list[str]
+    """Countries in which the hours never hold everywhere at once: so nothing can be sent."""
     woken: list[tuple[str, int]]
     is_in_vain: bool
     """Somebody waits for longer than the campaign is valid."""
@@ -138,7 +140,8 @@ def told(campaign: Campaign, team: Team, usual_seconds: int) -> Chosen:
     """Say in words what holds for a draft, and whom it would wake or let wait if it started as it is."""
     start = campaign.scheduled_for or now()
     until = options.valid_until(campaign, start, usual_seconds)
-    waiting = options.waiting_countries(campaign, start)
+    closed = options.waiting_countries(campaign, start)
+    waiting = [(each, each.opens) for each in closed if each.opens is not None]
     policy = POLICIES[UnknownPolicy(campaign.unknown_policy)]
     return Chosen(
         start=zones.said(campaign.scheduled_for, options.zone_of(campaign, team)) if campaign.scheduled_for else None,
@@ -146,14 +149,15 @@ def told(campaign: Campaign, team: Team, usual_seconds: int) -> Chosen:
         validity=options.VALIDITIES.get(campaign.validity_seconds or 0),
         policy=policy,
         first_ten=campaign.first_ten,
-        waiting=[(phones.country_name(each.country), each.recipients, _opens(each.opens)) for each in waiting],
+        waiting=[(phones.country_name(each.country), each.recipients, _opens(opens)) for each, opens in waiting],
+        never=[phones.country_name(each.country) for each in closed if each.opens is None],
         woken=[(phones.country_name(code), count) for code, count in options.woken_countries(campaign, start).items()],
-        is_in_vain=any(each.opens is None or each.opens >= until for each in waiting),
+        is_in_vain=any(opens >= until for _, opens in waiting),
     )
 
 
-def _opens(moment: datetime | None) -> str:
-    return f"{moment:%H:%M} on {zones.day(moment)}" if moment else "never"
+def _opens(moment: datetime) -> str:
+    return f"{moment:%H:%M} on {zones.day(moment)}"
 
 
 def context(form: OptionsForm, team: Team, kind: Kind) -> dict[str, Any]:

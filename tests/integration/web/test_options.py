@@ -110,6 +110,15 @@ def test_review_warns_of_the_night_and_says_who_waits(member, rule):
     assert "2 recipients in France wait until 00:00 on" in review
 
 
+def test_hours_that_never_come_are_told_at_the_review_which_offers_no_send(member):
+    review = member.get(review_of(member, THREE, hours="12:00-14:00"))
+    page = main_of(review)
+    assert "These sending hours never come United States: the clocks there are so far apart" in page
+    assert "until never" not in page
+    assert "Nothing can be sent at these sending hours" in page
+    assert not page_of(review).select("form[action$='/confirm']")
+
+
 def test_of_a_single_sms_the_night_is_told_as_of_one(member, rule):
     rule(time_zone="Europe/Paris")
     fields = {"number": "+33612345678", "text": "Hello", "when": "later", "day": ahead(), "time": "02:00"}
