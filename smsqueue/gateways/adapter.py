@@ -10,6 +10,11 @@ from smsqueue.gateways.http import Answer, HttpCaller, Request
 from smsqueue.gateways.tables import Table
 
 REFERENCE = re.compile(r"[!-~]{1,100}")
+PRICE = re.compile(r"-?([0-9]{1,9}(?:\.[0-9]{1,9})?)")
+CURRENCY = re.compile(r"[A-Za-z]{1,5}")
+COUNT = re.compile(r"[0-9]{1,3}")
+MOST_PARTS = 255
+"""The network counts the parts of a text in one byte."""
 
 
 class HttpAdapter(ABC):
@@ -55,3 +60,17 @@ def basic(name: str, secret: str) -> str:
 def is_reference(value: object) -> bool:
     """Say whether a gateway's reference is one that can be kept and asked for."""
     return isinstance(value, str) and REFERENCE.fullmatch(value) is not None
+
+
+def parts_of(count: object) -> int | None:
+    """Read how many parts a gateway counts, as a number or as digits; None when it does not tell."""
+    written = str(count)
+    return int(written) if COUNT.fullmatch(written) and 0 < int(written) <= MOST_PARTS else None
+
+
+def price_of(amount: object, currency: object = "") -> str | None:
+    """Read a price, which is negative where it leaves the account; None when it is none that can be kept."""
+    found = PRICE.fullmatch(str(amount))
+    if found is None:
+        return None
+    return f"{found[1]} {currency}" if CURRENCY.fullmatch(str(currency or "")) else found[1]

@@ -9,7 +9,7 @@ from typing import Any, get_args
 from urllib.parse import quote
 
 from smsqueue.config import Settings
-from smsqueue.gateways.adapter import HttpAdapter, is_reference
+from smsqueue.gateways.adapter import HttpAdapter, is_reference, parts_of
 from smsqueue.gateways.base import (
     Callback,
     Deferred,
@@ -131,10 +131,10 @@ class SimulatedGateway(HttpAdapter):
 
 def _accepted(answer: Answer) -> Sent | Unknown:
     values = answer.json()
-    reference, segments = values.get("reference"), values.get("segments")
+    reference = values.get("reference")
     if not is_reference(reference):
         return Unknown(f"The gateway's answer has no reference (HTTP {answer.status}).")
-    return Sent(str(reference), segments if type(segments) is int and 0 < segments < 256 else None)
+    return Sent(str(reference), parts_of(values.get("segments")))
 
 
 def _refused(outcome: Rejected, answer: Answer) -> Rejected:

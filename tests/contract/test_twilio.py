@@ -137,6 +137,19 @@ def test_counts_and_prices_are_read_where_they_are_told(tmp_path):
     assert TWILIO_KIND.send(taking("201 Created", now), tmp_path)[0] == Sent(SID, 3, "0.0225 USD")
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"num_segments": "9" * 30, "price": "free\0"},
+        {"num_segments": "256", "price": "-\ud800"},
+        {"num_segments": "³", "price": "9" * 30},
+        {"num_segments": -1, "price": [1]},
+    ],
+)
+def test_a_count_or_a_price_that_cannot_be_one_is_not_told(tmp_path, odd):
+    assert TWILIO_KIND.send(taking("201 Created", {"sid": SID, **odd}), tmp_path)[0] == Sent(SID)
+
+
 def test_unlisted_code_is_logged_once_and_twenty_in_a_row_speak_of_the_account(tmp_path, caplog):
     refusal = json.dumps({"code": 29999, "message": "Not to +1 201 555 0100"}).encode()
     with RawServer(answering_for_ever(refusal)) as server:

@@ -207,6 +207,10 @@ def test_throttled_by_the_sms_api(tmp_path, status):
         taking("200 OK", {"messages": [{"status": "0"}]}),
         taking("200 OK", {"messages": "0"}),
         answering("200 OK", b"<html>"),
+        answered("1", "5"),
+        answered("6", "5"),
+        answered("1", "?"),
+        taking("200 OK", {"messages": [{"status": "1"}, None]}),
     ],
 )
 def test_what_the_sms_api_does_not_tell_is_unknown(tmp_path, behave):
@@ -220,6 +224,12 @@ def test_parts_are_counted_and_a_text_taken_in_part_is_never_sent_again(tmp_path
     assert whole == Sent("V1", 2, None, ("V1", "V2"))
     assert partial == Sent("V1", 2, None, ("V1",), is_partial=True)
     assert late == Sent("V2", 2, None, ("V2",), is_partial=True)
+
+
+@pytest.mark.parametrize("odd", ["\ud800", "0.03\0", "9" * 30, "", [1]])
+def test_a_price_that_cannot_be_one_is_not_told(tmp_path, odd):
+    values = {"messages": [{"status": "0", "message-id": "V1", "message-price": odd}]}
+    assert SMS.send(taking("200 OK", values), tmp_path)[0] == Sent("V1", 1, None, ("V1",))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from smsqueue.config import Settings
-from smsqueue.gateways.adapter import HttpAdapter, basic
+from smsqueue.gateways.adapter import HttpAdapter, basic, parts_of, price_of
 from smsqueue.gateways.base import (
     Callback,
     Inbound,
@@ -146,17 +146,15 @@ class TwilioGateway(HttpAdapter):
 
 
 def _sent(values: Mapping[str, Any]) -> Sent | None:
-    sid, segments = values.get("sid"), str(values.get("num_segments") or "")
+    sid = values.get("sid")
     if not isinstance(sid, str) or not SID.fullmatch(sid):
         return None
     # A Messaging Service counts later, and says 0 until then.
-    return Sent(sid, (int(segments) or None) if segments.isascii() and segments.isdigit() else None, _price(values))
+    return Sent(sid, parts_of(values.get("num_segments")), _price(values))
 
 
 def _price(values: Mapping[str, Any]) -> str | None:
-    """A price is negative there, since it leaves the account."""
-    price = values.get("price")
-    return f"{price.lstrip('-')} {values.get('price_unit') or ''}".strip()[:40] if isinstance(price, str) else None
+    return price_of(values.get("price"), values.get("price_unit"))
 
 
 def _created(message: Mapping[str, Any], *, after: datetime | None = None, before: datetime) -> bool:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from smsqueue.config import Settings
-from smsqueue.gateways.adapter import HttpAdapter, is_reference
+from smsqueue.gateways.adapter import HttpAdapter, is_reference, price_of
 from smsqueue.gateways.base import (
     Callback,
     Inbound,
@@ -102,7 +102,6 @@ class VonageMessagesGateway(HttpAdapter):
             return []
         error, usage = _object(values, "error"), _object(values, "usage")
         code = _code(error) if error else ""
-        price = f"{usage['price']} {usage.get('currency', '')}".strip()[:40] if usage.get("price") else None
         if state == "undelivered":
             state = _ending(code)
         known = codes.NOT_BILLED | codes.OPTED_OUT
@@ -115,7 +114,7 @@ class VonageMessagesGateway(HttpAdapter):
                 gateway_reference=str(values["message_uuid"]),
                 code=code,
                 at=from_iso(values.get("timestamp")),
-                price=price,
+                price=price_of(usage.get("price"), usage.get("currency")),
                 **more,
             )
         ]

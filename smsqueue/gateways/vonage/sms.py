@@ -1,13 +1,12 @@
 """Vonage's SMS API: always HTTP 200, one entry per part, each with a status of its own."""
 
-import re
 from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
 from smsqueue.config import Settings
-from smsqueue.gateways.adapter import HttpAdapter, is_reference
+from smsqueue.gateways.adapter import HttpAdapter, is_reference, parts_of, price_of
 from smsqueue.gateways.base import (
     Callback,
     Inbound,
@@ -27,8 +26,6 @@ from smsqueue.gateways.tables import Table
 from smsqueue.gateways.vonage import codes, common, signing
 
 STRANGE = Unknown("The gateway's answer does not tell whether it took the message.")
-FEW, MOST_PIECES = re.compile(r"[0-9]{1,3}"), 255
-"""The network counts the pieces of a text in one byte."""
 
 
 class VonageSmsGateway(HttpAdapter):
@@ -72,16 +69,17 @@ class VonageSmsGateway(HttpAdapter):
         if answer.status != 200:
             return by_status(answer)
         listed = answer.json().get("messages")
-        parts = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+        parts = [each if isinstance(each, dict) else {} for each in listed] if isinstance(listed, list) else []
         if not parts:
             return STRANGE
         taken = [each for each in parts if _status(each) == "0"]
         if taken:
             return self._sent(taken, len(parts))
-        status = _status(parts[0])
-        # Not one of its numbers: then nothing is known of what was done.
-        unlisted = Rejected(f"status_{status}", "The gateway refuses the message.") if status.isdecimal() else STRANGE
-        return self.table.outcome(status, parts[0].get("error-text"), unlisted)
+        # Where nobody can tell of one part, nobody can of the text.
+        part = next((each for each in parts if not _is_clear(_status(each))), parts[0])
+        status = _status(part)
+        unlisted = Rejected(f"status_{status}", "The gateway refuses the message.") if _is_clear(status) else STRANGE
+        return self.table.outcome(status, part.get("error-text"), unlisted)
 
     def look_up(self, outgoing: Outgoing, since: datetime, *, bound: Collection[str] = ()) -> Sent | NotFound | Unknown:
         """Search by our reference, where the account pays for that."""
@@ -105,7 +103,7 @@ class VonageSmsGateway(HttpAdapter):
                 gateway_reference=values["messageId"],
                 code=code,
                 at=from_iso(values.get("message-timestamp")),
-                price=values.get("price"),
+                price=price_of(values.get("price")),
                 is_part=True,
                 **common.told(codes.SMS_REPORTS.get(code)),
             )
@@ -129,9 +127,9 @@ class VonageSmsGateway(HttpAdapter):
         references = tuple(str(each["message-id"]) for each in taken if is_reference(each.get("message-id")))
         if not references:
             return STRANGE
-        prices = [each.get("message-price") for each in taken]
-        price = prices[0] if parts == 1 and isinstance(prices[0], str) else None
-        return self.table.accepted(Sent(references[0], parts, price, references, is_partial=len(taken) < parts))
+        price = price_of(taken[0].get("message-price")) if parts == 1 else None
+        is_partial = len(taken) < parts
+        return self.table.accepted(Sent(references[0], parts_of(parts), price, references, is_partial))
 
 
 def _status(part: dict[str, Any]) -> str:
@@ -140,9 +138,14 @@ def _status(part: dict[str, Any]) -> str:
     return str(found) if type(found) is int else found if isinstance(found, str) else ""
 
 
+def _is_clear(status: str) -> bool:
+    """Say whether a part's status, which is not 0, proves that it was not taken; by what is no number, nobody can."""
+    known = codes.SMS.get(status)
+    return known.outcome != "unknown" if known else status.isascii() and status.isdecimal()
+
+
 def _piece(values: dict[str, str]) -> tuple[str, int, int] | None:
-    part, total = values.get("concat-part", ""), values.get("concat-total", "")
-    if values.get("concat") != "true" or not FEW.fullmatch(part) or not FEW.fullmatch(total):
+    part, total = parts_of(values.get("concat-part")), parts_of(values.get("concat-total"))
+    if values.get("concat") != "true" or not part or not total or part > total:
         return None
-    is_piece = 1 <= int(part) <= int(total) <= MOST_PIECES
-    return (values.get("concat-ref", ""), int(part), int(total)) if is_piece else None
+    return values.get("concat-ref", ""), part, total
