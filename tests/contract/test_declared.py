@@ -67,6 +67,8 @@ def test_values_are_encoded_for_the_place_that_they_go_to(tmp_path):
     [
         (200, {"status": "queued", "messages": [{"id": "h-1"}]}, Sent("h-1")),
         (429, {"wait": 7}, Deferred(7, "throttled", "The gateway asks for fewer messages.")),
+        (429, {"wait": float("nan")}, Deferred(0, "throttled", "The gateway asks for fewer messages.")),
+        (429, {"wait": "-inf"}, Deferred(0, "throttled", "The gateway asks for fewer messages.")),
         (429, {"wait": 99_999}, Deferred(3600, "throttled", "The gateway asks for fewer messages.")),
         (429, {}, Deferred(0, "throttled", "The gateway asks for fewer messages.")),
         (503, {"taken": False}, Deferred(0, "unreachable", "The gateway did not take the message.")),
@@ -75,6 +77,7 @@ def test_values_are_encoded_for_the_place_that_they_go_to(tmp_path):
         (400, {"error": {"code": 7, "message": "Bad +12015550100"}}, Rejected("7", "Bad +•••100")),
         (401, {}, "account"),
         (200, {"note": "no credit left"}, "account"),
+        (308, {}, "account"),
     ],
 )
 def test_first_condition_that_fits_wins(tmp_path, status, values, expected):
@@ -101,6 +104,13 @@ def test_first_condition_that_fits_wins(tmp_path, status, values, expected):
 )
 def test_what_fits_nothing_is_unknown(tmp_path, behave):
     assert isinstance(HTTP.send(behave, tmp_path)[0], Unknown)
+
+
+@pytest.mark.parametrize("status", ["301 Moved", "302 Found", "304 Not Modified"])
+def test_who_is_sent_elsewhere_has_a_wrong_address(tmp_path, status):
+    outcome, _ = HTTP.send(answering(status, b"", "Location: http://127.0.0.1:1/"), tmp_path)
+    assert isinstance(outcome, Unknown)
+    assert outcome.is_misdirected
 
 
 @pytest.mark.parametrize(

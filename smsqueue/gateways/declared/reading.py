@@ -1,5 +1,6 @@
 """Look at an answer or a callback as the declaration says."""
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -41,9 +42,10 @@ class Seen:
         if where.header:
             return retry_after({"Retry-After": told})
         try:
-            return min(max(float(told), 1.0), LONGEST_WAIT)
+            seconds = float(told)
         except ValueError:
             return 0.0
+        return min(max(seconds, 1.0), LONGEST_WAIT) if math.isfinite(seconds) else 0.0
 
     def _fits(self, condition: Condition) -> bool:
         if condition.statuses and self._answer.status not in condition.statuses:

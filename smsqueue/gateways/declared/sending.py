@@ -29,7 +29,7 @@ from smsqueue.gateways.callbacks import INBOUND, Address, from_iso, from_unix, p
 from smsqueue.gateways.declared import hearing
 from smsqueue.gateways.declared.reading import Seen, word_at
 from smsqueue.gateways.declared.writing import fill, values_of, write
-from smsqueue.gateways.http import Answer, Request, tidy
+from smsqueue.gateways.http import Answer, Request, by_status, tidy
 
 STRANGE = "The gateway's answer fits no condition of its declaration"
 
@@ -80,6 +80,8 @@ class DeclaredGateway(HttpAdapter):
         reference = seen.reference(declared.reference)
         if seen.fits(declared.accepted) and is_reference(reference):
             return Sent(reference)
+        if 300 <= answer.status < 400:  # the address must be wrong
+            return by_status(answer)
         return Unknown(f"{STRANGE} (HTTP {answer.status}).")
 
     def look_up(self, outgoing: Outgoing, since: datetime, *, bound: Collection[str] = ()) -> Sent | NotFound | Unknown:
