@@ -4,17 +4,26 @@ from uuid import UUID
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
+from flask_wtf import FlaskForm
+from wtforms import StringField
 
-from smsqueue.domain import again, campaigns, cloning, credits
+from smsqueue.domain import again, campaigns, cloning, credits, limits
 from smsqueue.domain.again import NothingToRetry, Offer, OfferChanged
 from smsqueue.domain.campaigns import OwnerDisabled
-from smsqueue.domain.errors import NotEnoughCredits
+from smsqueue.domain.errors import BadDraft, NotEnoughCredits
+from smsqueue.domain.limits import OverCap
 from smsqueue.extensions import db, write
 from smsqueue.models import Kind, Status
 from smsqueue.web import access, presenting, rules, typed
 
 bp = Blueprint("again", __name__, url_prefix="/sms/campaigns")
 bp.record(presenting.install)
+
+
+class RetryForm(FlaskForm):  # type: ignore[misc]  # the library has no types
+    """Asks for the number of recipients, where that is many."""
+
+    typed = StringField("Number of recipients")
 
 
 @bp.get("/<uuid:uuid>/retry")
@@ -24,7 +33,7 @@ def ask(uuid: UUID) -> ResponseReturnValue:
     campaign = campaigns.find(db.session(), access.current_team_id(), uuid)
     if campaign.status == Status.DRAFT:
         return redirect(url_for("bulk.review", uuid=uuid))
-    return _page(uuid)
+    return _page(uuid, RetryForm())
 
 
 @bp.post("/<uuid:uuid>/retry")
@@ -33,11 +42,15 @@ def retry(uuid: UUID) -> ResponseReturnValue:
     """Send again to those who were shown, at the price that was shown."""
     team_id, user_id, terms = access.current_team_id(), access.user().id, rules.terms()
     count, price = (request.form.get(name, 0, type=typed.whole) for name in ("count", "price"))
-    shown = Offer(count, price)
+    form, shown = RetryForm(), Offer(count, price)
     try:
+        limits.check_typed_count(access.team(), shown.count, form.typed.data or "")
         sent = write(lambda session: again.retry(session, team_id, uuid, terms, user_id=user_id, shown=shown))
-    except (NotEnoughCredits, OfferChanged) as error:
-        return _page(uuid, str(error)), 422
+    except BadDraft as error:
+        form.typed.errors = [str(error)]
+        return _page(uuid, form), 422
+    except (NotEnoughCredits, OfferChanged, OverCap) as error:
+        return _page(uuid, form, str(error)), 422
     except (NothingToRetry, OwnerDisabled) as error:
         flash(str(error), "info")
     else:
@@ -60,11 +73,12 @@ def clone(uuid: UUID) -> ResponseReturnValue:
     return redirect(url_for(review, uuid=draft.uuid), 303)
 
 
-def _page(uuid: UUID, problem: str | None = None) -> str:
+def _page(uuid: UUID, form: RetryForm, problem: str | None = None) -> str:
     session, team_id = db.session(), access.current_team_id()
     campaign = campaigns.find(session, team_id, uuid)
     balance = credits.balance(session, team_id)
     offer = again.offer(session, campaign)
+    form.typed.flags.required = bool(offer and limits.must_type_count(access.team(), offer.count))
     return render_template(
-        "campaigns/retry.html", campaign=campaign, offer=offer, balance=balance, problem=problem, form=None
+        "campaigns/retry.html", campaign=campaign, offer=offer, balance=balance, problem=problem, form=form
     )

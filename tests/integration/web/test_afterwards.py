@@ -2,13 +2,14 @@
 
 import csv
 import io
+from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
 
 from smsqueue.core.clock import now
 from smsqueue.db import table_of
-from smsqueue.domain import again, credits, explaining, why
+from smsqueue.domain import again, credits, explaining
 from smsqueue.domain.journal import Answer
 from smsqueue.gateways.base import Outcome, Rejected, Sent, Unknown
 from smsqueue.models import Attempt, Campaign, DeliveryReport, Recipient, Status, Team
@@ -45,11 +46,11 @@ def page(campaign, more=""):
     return f"/sms/campaigns/{campaign.uuid}{more}"
 
 
-def press_retry(member, campaign):
-    """Send what the page of the retry shows."""
+def press_retry(member, campaign, **typed):
+    """Send what the page of the retry shows, and what somebody types there."""
     form = part(member.get(page(campaign, "/retry")), "main form")
     fields = {field["name"]: field["value"] for field in form.select("input[name]") if field["name"] != "csrf_token"}
-    return member.post(str(form["action"]), fields)
+    return member.post(str(form["action"]), fields | typed)
 
 
 def test_page_offers_sheet_retry_and_clone(member, ended):
@@ -112,6 +113,26 @@ def test_retry_of_another_number_than_was_shown_asks_again(member, ended, office
     assert answer.status_code == 422
     assert "It would be 2 recipients for 2 credits by now" in main_of(answer)
     assert office.reload(ended).status == Status.COMPLETED
+
+
+def test_retry_of_many_asks_for_their_number(member, ended, office):
+    office.execute(sa.update(Team).values(type_count_above=1))
+    assert "Type how many: 2." in main_of(member.get(page(ended, "/retry")))
+
+    answer = press_retry(member, ended)
+    assert (answer.status_code, office.reload(ended).status) == (422, Status.COMPLETED)
+    assert "The number of recipients is missing: type 2" in words_of(answer, "#error-summary")
+
+    assert press_retry(member, ended, typed="2").status_code == 303
+    assert office.reload(ended).status == Status.PROCESSING
+
+
+def test_retry_beyond_the_days_cap_says_how_many_are_left(member, ended, office):
+    office.execute(sa.update(campaigns).values(confirmed_at=now() - timedelta(days=2)))
+    office.execute(sa.update(Team).values(daily_cap=1))
+    answer = press_retry(member, ended)
+    assert answer.status_code == 422
+    assert "Your team may text 1 recipients a day" in words_of(answer, "#error-summary")
 
 
 def test_retry_without_the_credits_says_what_is_missing(member, ended, office, store):
@@ -198,7 +219,7 @@ def test_page_status_and_explain_say_the_same_of_what_waits(member, office, stor
         answer = explaining.explain(session, campaign.uuid, ("sms.send-bulk",))
     assert answer
     (_, reason, *_others) = answer.reasons
-    assert member.get(page(campaign, "/status")).json["why"] == reason.sentence == why.NOBODY
+    assert member.get(page(campaign, "/status")).json["why"]["text"] == reason.sentence
     words = main_of(member.get(page(campaign)))
     assert reason.sentence in words
     assert reason.command
