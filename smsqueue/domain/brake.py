@@ -13,13 +13,13 @@ from sqlalchemy.orm import Session
 from smsqueue.core.clock import now as clock_now
 from smsqueue.db import changed, table_of
 from smsqueue.domain import first_ten, reopening
-from smsqueue.domain.settlement import Rows, in_rows
+from smsqueue.domain.settlement import LET_GO, Rows, in_rows, was_let_go
 from smsqueue.models import Attempt, Campaign, Kind, Recipient, State, Status, Team, UnknownPolicy
 from smsqueue.queue.events import emit_once_committed
 
 recipients, campaigns, attempts = table_of(Recipient), table_of(Campaign), table_of(Attempt)
-HELD, LET_GO = "brake", "let_go"
-"""The codes of a recipient that is held, and of one that a person let go."""
+HELD = "brake"
+"""The code of a recipient that is held."""
 FOR_EVER = datetime(9999, 1, 1, tzinfo=UTC)
 WITHIN = timedelta(hours=1)
 WAITING = (Status.PENDING, Status.PROCESSING, Status.PAUSED)
@@ -52,9 +52,9 @@ _taken = (
 def hold(session: Session, campaign: Campaign, rows: Rows, now: datetime) -> int:
     """Hold the waiting recipients of these rows who would get the same words once too often; return how many."""
     most = session.scalar(sa.select(Team.copies_per_hour).where(Team.id == campaign.team_id)) or 0
-    if not most or not _may_repeat(session, campaign, now):
+    if not most or not _may_repeat(session, campaign, rows, now):
         return 0
-    free = sa.or_(recipients.c.code.is_(None), recipients.c.code.not_in((HELD, LET_GO)))
+    free = sa.or_(recipients.c.code.is_(None), sa.and_(recipients.c.code != HELD, ~was_let_go))
     copies = _taken + _waiting(campaign)
     mine = (*in_rows(campaign.id, rows), recipients.c.state == State.QUEUED, free, copies >= most)
     facts = {"words": campaign.text, "team": campaign.team_id, "since": now - WITHIN, "soon": now + WITHIN}
@@ -84,7 +84,8 @@ def let_go(session: Session, campaign: Campaign, by: str = "") -> int:
     rows = session.scalars(mine.with_for_update()).all()
     freed = sa.update(recipients).where(*_held(campaign.id))
     count = changed(session, freed.values(not_before=None, code=LET_GO, error=None, updated_at=clock_now()))
-    session.execute(sa.update(campaigns).where(campaigns.c.id == campaign.id).values(braked=0))
+    left = sa.case((campaigns.c.braked > count, campaigns.c.braked - count), else_=0)  # others may just have been held
+    session.execute(sa.update(campaigns).where(campaigns.c.id == campaign.id).values(braked=left))
     if count and campaign.status in (Status.PENDING, Status.PROCESSING):
         _look_at(session, campaign, rows)
     if count:
@@ -107,8 +108,9 @@ def _held(campaign_id: int) -> tuple[sa.ColumnElement[bool], ...]:
     )
 
 
-def _may_repeat(session: Session, campaign: Campaign, now: datetime) -> bool:
-    """Say, by one look into an index, whether anything else of the team went within the hour or still waits."""
+def _may_repeat(session: Session, campaign: Campaign, rows: Rows, now: datetime) -> bool:
+    """Say, by one look into indexes, whether anything of the team went within the hour or still waits: in another
+    campaign, or once already to these rows."""
     if campaign.kind == Kind.SINGLE or campaign.reopened or campaign.unknown_policy == UnknownPolicy.RESEND:
         return True
     mine = (campaigns.c.team_id == campaign.team_id, campaigns.c.id != campaign.id)
@@ -119,6 +121,9 @@ def _may_repeat(session: Session, campaign: Campaign, now: datetime) -> bool:
         sa.and_(campaigns.c.status.in_(ENDED), campaigns.c.finished_at > now - WITHIN),
     )
     looks = [sa.select(sa.literal(1)).select_from(campaigns).where(*mine, kind).exists() for kind in kinds]
+    tried = (*in_rows(campaign.id, rows), recipients.c.state == State.QUEUED, recipients.c.attempts > 0)
+    once = (*tried, attempts.c.recipient_id == recipients.c.id, attempts.c.is_repeated.is_(True))
+    looks.append(sa.select(sa.literal(1)).select_from(recipients, attempts).where(*once).exists())
     return bool(session.scalar(sa.select(sa.or_(*looks))))
 
 

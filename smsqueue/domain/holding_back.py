@@ -9,11 +9,12 @@ from smsqueue.core.phones import country_name
 from smsqueue.db import changed
 from smsqueue.domain import brake, hours, options
 from smsqueue.domain.hours import Hours
-from smsqueue.domain.settlement import Rows, in_rows, recipients
+from smsqueue.domain.settlement import LET_GO_NIGHT, Rows, in_rows, recipients, was_let_go
 from smsqueue.models import Campaign, State
 
 NIGHT = "hours"
 """The code of a recipient that waits for the sending hours of its country."""
+NIGHTS = (NIGHT, LET_GO_NIGHT)
 
 
 def hold_back(session: Session, campaign: Campaign, rows: Rows, now: datetime) -> datetime | None:
@@ -43,5 +44,7 @@ def _put_off(
     early = sa.or_(recipients.c.not_before.is_(None), recipients.c.not_before < until)
     mine = (*in_rows(campaign.id, rows), recipients.c.state == State.QUEUED, recipients.c.country == country, early)
     error = f"It is night in {country_name(country)}: waits for {limits} there."
-    changed(session, sa.update(recipients).where(*mine).values(not_before=until, code=NIGHT, error=error))
+    code = sa.case((was_let_go, LET_GO_NIGHT), else_=NIGHT)
+    late = sa.update(recipients).where(*mine).values(not_before=until, code=code, error=error, updated_at=now)
+    changed(session, late)
     return None

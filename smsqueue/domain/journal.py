@@ -16,7 +16,7 @@ from smsqueue.db import table_of
 from smsqueue.domain import credits, journal_postgresql, optouts, overlaps, resolving
 from smsqueue.domain.counting import Changes
 from smsqueue.domain.intents import Intent
-from smsqueue.domain.settlement import Rows, in_rows
+from smsqueue.domain.settlement import LET_GO, Rows, in_rows, was_let_go
 from smsqueue.gateways.base import Deferred, Outcome, Rejected, Sent, Unknown
 from smsqueue.models import Attempt, Campaign, Recipient, State, Status
 from smsqueue.models.recipients import ACCEPTED
@@ -50,6 +50,8 @@ _settle = (
     .where(recipients.c.id.in_(sa.bindparam("ids", expanding=True)))
     .values({name: sa.bindparam(f"new_{name}") for name in ("state", "error", "code", "not_before", "settlement_id")})
 )
+_still_let_go = sa.case((was_let_go, LET_GO), else_=sa.bindparam("new_code", type_=recipients.c.code.type))
+_put_back = _settle.values(code=_still_let_go)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +203,7 @@ def _write_fate(session: Session, fate: Fate, ids: list[int], settlement: int | 
         "new_not_before": fate.not_before,
         "new_settlement_id": settlement,
     }
-    session.execute(_settle, {"ids": ids, **values})
+    session.execute(_put_back if fate.state is State.QUEUED else _settle, {"ids": ids, **values})
 
 
 def _fate(answer: Answer, campaign: Campaign, now: datetime) -> Fate:

@@ -16,6 +16,10 @@ Rows = tuple[int, int]
 """The first and the last row of a slice, both included."""
 GAVE_UP = "gave_up"
 """The code of recipients whose slice spent its tries: these, and only these, a retry sends again."""
+LET_GO, LET_GO_NIGHT = "let_go", "let_go_hours"
+"""The codes of recipients whom a person let go of their brake: this stays, whatever else they wait for; the second is
+of those who wait for the morning."""
+was_let_go = recipients.c.code.in_((LET_GO, LET_GO_NIGHT))
 
 
 def in_rows(campaign_id: int, rows: Rows | None) -> list[sa.ColumnElement[bool]]:

@@ -8,11 +8,16 @@ import sqlalchemy as sa
 
 from smsqueue.core.clock import now
 from smsqueue.db import table_of
-from smsqueue.domain import brake
+from smsqueue.domain import brake, unknowns
 from smsqueue.domain.holding_back import hold_back
+from smsqueue.domain.journal import Answer
+from smsqueue.domain.resolving import Terms
+from smsqueue.domain.unknowns import Choice, Decision
+from smsqueue.gateways.base import Deferred, Unknown
 from smsqueue.models import Attempt, Campaign, Recipient, State, Status, Team
 from tests.domain_fixtures import plain
-from tests.domain_workers import Scripted, at_once
+from tests.domain_workers import Scripted, at_once, race
+from tests.integration.domain.test_closing import in_the_air, record
 
 ALL = (1, 1000)
 NIGHT = datetime(2026, 1, 5, 23, tzinfo=UTC)
@@ -173,14 +178,67 @@ def test_person_lets_go_what_was_held_and_it_stays_so(office):
     campaign = office.launched(2)
     held(office, campaign)
 
-    def let_go(session):
+    def free(session):
         mine = session.get_one(Campaign, campaign.id)
         return brake.held(session, mine), brake.let_go(session, mine, by="ann"), brake.held(session, mine)
 
-    assert office.store.write(let_go) == (2, 2, 0)
+    assert office.store.write(free) == (2, 2, 0)
     held(office, campaign)
     assert codes(office, campaign) == ["let_go", "let_go"]
     assert all(row.not_before is None for row in office.recipients(campaign))
+
+
+def let_go(office, campaign):
+    """Send what is held after all."""
+    office.store.write(lambda session: brake.let_go(session, session.get_one(Campaign, campaign.id)))
+
+
+def test_who_was_let_go_is_not_held_again_for_what_the_gateway_or_the_night_does(office, make_crew):
+    for _ in range(2):
+        taken(office, office.launched(1))
+    campaign = office.launched(1)
+    held(office, campaign)
+    let_go(office, campaign)
+    make_crew(Scripted(lambda _outgoing: Deferred(0, "throttled", "busy"))).drain()
+    (row,) = office.recipients(campaign)
+    assert (row.state, row.code, row.error) == ("queued", "let_go", "busy")
+    office.execute(sa.update(campaigns).where(campaigns.c.id == campaign.id).values(sending_hours="08:00-21:00"))
+    night = (now() + timedelta(days=1)).replace(hour=7)  # in the United States
+    office.hurry()
+    held(office, campaign, night)
+    (row,) = office.recipients(campaign)
+    assert (row.code, (row.error or "")[:11]) == ("let_go_hours", "It is night")
+    office.execute(sa.update(campaigns).where(campaigns.c.id == campaign.id).values(sending_hours=""))
+    make_crew(Scripted()).finish(office)
+    assert office.states(campaign) == {"sent": 1}
+
+
+def test_what_is_held_while_somebody_lets_others_go_can_be_let_go_as_well(office, store):
+    if store.engine.dialect.name == "sqlite":
+        pytest.skip("one writes at a time there")
+    for _ in range(2):
+        taken(office, office.launched(2))
+    campaign = office.launched(2)
+    held(office, campaign, rows=(1, 1))
+
+    def hold_the_other(session):
+        hold_back(session, session.get_one(Campaign, campaign.id), (2, 2), now())
+
+    race(store, hold_the_other, lambda session: brake.let_go(session, session.get_one(Campaign, campaign.id)))
+    with store.reading() as session:
+        counted = brake.held(session, session.get_one(Campaign, campaign.id))
+    assert counted == codes(office, campaign).count("brake")
+
+
+def test_what_nobody_can_tell_of_is_repeated_once_and_then_held_though_its_campaign_still_runs(office):
+    campaign = office.launched(2)
+    for _ in range(2):
+        held(office, campaign, rows=(1, 2))
+        (one,) = in_the_air(office, campaign, room=1)
+        record(office, campaign, Answer(one, Unknown("lost")))
+        unknowns.decide(office.store, Choice(campaign.id), Decision.AGAIN, Terms(-10, 1), by="ann")
+    held(office, campaign, rows=(1, 2))
+    assert codes(office, campaign) == ["brake", None]
 
 
 def test_held_recipients_are_sent_once_they_are_let_go(office, crew):
@@ -191,7 +249,7 @@ def test_held_recipients_are_sent_once_they_are_let_go(office, crew):
     campaign = office.launched(5)
     crew.drain()
     assert office.states(campaign) == {"queued": 3, "sent": 2}
-    office.store.write(lambda session: brake.let_go(session, session.get_one(Campaign, campaign.id)))
+    let_go(office, campaign)
     crew.finish(office)
     assert office.states(campaign) == {"sent": 5}
     assert office.reload(campaign).status == Status.COMPLETED
