@@ -72,13 +72,16 @@ def _could_stop(session: Session, campaign: Campaign, reason: str) -> bool:
 
 
 def stop_for_account(session: Session, campaign: Campaign, refusal: Rejected) -> None:
-    """End a campaign whose gateway refuses us as a whole: no other recipient would fare better."""
+    """End a campaign whose gateway refuses us as a whole: no other recipient would fare better.
+
+    One that was cancelled, or is over, keeps its own reason.
+    """
     reason = f"Stopped: the gateway refuses our account ({refusal.code}: {refusal.reason})"[:300]
     end_waiting(session, campaign, None, State.FAILED, error=reason, code=refusal.code[:40])
-    mine = sa.update(campaigns).where(campaigns.c.id == campaign.id)
-    session.execute(mine.values(error=reason, gave_up=campaigns.c.gave_up + 1))
-    holding.let_go(session, campaign_tag(campaign.id))
-    emit_once_committed(session, "campaign.stopped", campaign_id=campaign.id, reason=reason)
+    running = sa.update(campaigns).where(campaigns.c.id == campaign.id, campaigns.c.status.in_(RUNNING))
+    if changed(session, running.values(error=reason, gave_up=campaigns.c.gave_up + 1)):
+        holding.let_go(session, campaign_tag(campaign.id))
+        emit_once_committed(session, "campaign.stopped", campaign_id=campaign.id, reason=reason)
 
 
 def end_what_may_not_go(session: Session, campaign: Campaign, rows: Rows, now: datetime) -> bool:

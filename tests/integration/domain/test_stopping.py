@@ -257,3 +257,22 @@ def test_cancelled_campaign_is_not_reopened_before_its_last_calls_are_over(offic
     assert close(office, campaign)
     assert unknowns.decide(office.store, every, Decision.AGAIN, terms, by="ann") == 1
     assert office.states(campaign) == {"queued": 1, "cancelled": 2}
+
+
+@pytest.mark.parametrize("ended", ["cancelled", "completed"])
+def test_a_refusal_of_our_account_that_comes_too_late_keeps_how_the_campaign_ended(office, make_crew, ended):
+    campaign = office.launched(2)
+    if ended == "cancelled":
+        office.cancel(campaign)
+    else:
+        make_crew(Scripted()).finish(office)
+    before = office.reload(campaign)
+
+    def refuse(session):
+        refusal = Rejected("auth", "wrong key", "account")
+        stopping.stop_for_account(session, session.get_one(Campaign, campaign.id), refusal)
+
+    office.store.write(refuse)
+
+    after = office.reload(campaign)
+    assert (after.status, after.error, after.gave_up) == (before.status, before.error, 0)
