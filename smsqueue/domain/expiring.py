@@ -21,6 +21,17 @@ def overdue(session: Session) -> list[int]:
 def end_overdue(session: Session, campaign_id: int) -> int:
     """End those of its recipients who still wait, with their credits; return how many."""
     campaign = session.get_one(Campaign, campaign_id)
-    if campaign.status not in _OPEN or campaign.valid_until is None or campaign.valid_until > now():
+    if not _is_overdue(campaign):
         return 0
-    return end_waiting(session, campaign, None, State.EXPIRED, error=TOO_LATE)
+    attempted = session.begin_nested()
+    count = end_waiting(session, campaign, None, State.EXPIRED, error=TOO_LATE)
+    session.refresh(campaign, with_for_update=True)
+    if not _is_overdue(campaign):  # somebody has just sent to them again
+        attempted.rollback()
+        return 0
+    attempted.commit()
+    return count
+
+
+def _is_overdue(campaign: Campaign) -> bool:
+    return campaign.status in _OPEN and campaign.valid_until is not None and campaign.valid_until <= now()
