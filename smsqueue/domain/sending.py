@@ -251,7 +251,7 @@ class SliceRun:
             return Snooze(0, self.ends) if self.ends else self._blocked(session, campaign)
         due_at = min(first, campaign.valid_until or first)
         wait = max(0.0, (due_at - self._now()).total_seconds())
-        return Snooze(wait, self.ends or "the gateway asked to wait")
+        return Snooze(wait, self.ends or "none of its recipients may go before that")
 
     def _blocked(self, session: Session, campaign: Campaign) -> Snooze:
         """Wait for the gateways that could take what is left: with all that need them, where there are no others."""
