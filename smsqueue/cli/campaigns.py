@@ -25,7 +25,7 @@ def show_campaign(shown: Campaign, *, as_json: bool) -> None:
     summary = progress.summary(shown)
     reason = read(lambda session: why.of_campaign(session, shown, settings().gateways_in_use, now()))
     if as_json:
-        show_json({**summary, "why": reason.sentence if reason else None})
+        show_json({**summary, "why": why.as_json(reason)})
         return
     counts = ", ".join(f"{count:,} {state}" for state, count in summary["counts"].items() if count)
     credits = ", ".join(f"{count:,} {what}" for what, count in summary["credits"].items())

@@ -46,12 +46,13 @@ class Standing:
 
     @property
     def words(self) -> str | None:
-        """Say why nothing goes through it; None when texts do."""
+        """Say why nothing goes through it, and since when; None when texts do."""
         if self.paused_at is not None:
-            return f"Gateway {self.name} is paused since {self.paused_at:%Y-%m-%d %H:%M:%S} UTC, by {self.paused_by}"
+            by = (self.paused_by or "").rstrip(". ")
+            return f"Gateway {self.name} is paused since {self.paused_at:%-d %b, %H:%M:%S} UTC, by {by}"
         if self.opened_at is not None:
-            since = f"Gateway {self.name} cannot be reached since {self.opened_at:%Y-%m-%d %H:%M:%S} UTC"
-            return f"{since} ({self.reason}); it is tried again every few seconds"
+            reason = (self.reason or "").rstrip(". ")
+            return f"Gateway {self.name} cannot be reached since {self.opened_at:%-d %b, %H:%M:%S} UTC ({reason})"
         return None
 
 

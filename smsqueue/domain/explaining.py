@@ -7,16 +7,14 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from smsqueue.db import table_of
-from smsqueue.domain import why
+from smsqueue.domain import campaigns, why
 from smsqueue.domain.jobs import CheckRowsJob, campaign_tag
-from smsqueue.models import Campaign, Recipient, State, Status, UnknownPolicy
+from smsqueue.models import Campaign, Recipient, Status, UnknownPolicy
 from smsqueue.queue.dispatch import jobs, when
 from smsqueue.queue.explain import Answer, Reason, Scene, given_up, reasons
 from smsqueue.queue.groups import Limit
 from smsqueue.queue.models import FailedJob
 
-recipients = table_of(Recipient)
 ENDED = (Status.COMPLETED, Status.FAILED, Status.CANCELLED)
 UNKNOWN: dict[str, str] = {
     UnknownPolicy.HOLD: "a gateway that can be asked is asked, then people decide",
@@ -49,14 +47,34 @@ def explain(
     elif campaign.finished_at:
         found = [*_ended(campaign), *_given_up(session, campaign)]
     else:
-        found = [
-            _open(campaign, carried),
-            *(_why(scene, campaign, gateways) if carried else ()),
-            *_carried(scene, carried, kinds),
-            *_put_off(scene, campaign),
-            *_given_up(session, campaign),
-        ]
+        waits = _why(scene, campaign, gateways) if carried else None
+        # Of the jobs that nobody holds the one sentence says all: what else is true of them would contradict it.
+        told = [job for job in carried if job.worker_id is not None] if waits else carried
+        found = [_open(campaign, carried), *filter(None, [waits]), *_carried(scene, told, kinds)]
+        found += _given_up(session, campaign)
     return Answer(f"Campaign {campaign.uuid}: {campaign.status}", tuple(found))
+
+
+def explain_row(session: Session, uuid: UUID, row: int, gateways: Collection[str] = ()) -> Answer | None:
+    """Say why a recipient waits, or what became of it, as its campaign's page does; None when there is none.
+
+    It is found by its row in the list, as the page shows it.
+    """
+    mine = sa.select(Campaign, Recipient).where(Recipient.campaign_id == Campaign.id, Campaign.uuid == uuid)
+    pair = session.execute(mine.where(Recipient.source_row == row).order_by(Recipient.row)).first()
+    if pair is None:
+        return None
+    campaign, recipient = pair
+    if campaign.status == Status.DRAFT:
+        return Answer(f"Row {row} of campaign {campaign.uuid}: draft", tuple(_draft(campaign)))
+    scene = Scene.look(session)
+    reason = why.of_recipient(recipient, campaign, _why(scene, campaign, gateways), when(scene.now))
+    if reason is None:
+        tries = campaigns.attempts(session, [recipient.id]).get(recipient.id, [])
+        said_by, said_at = why.who_said(recipient, tries)
+        what = recipient.error.rstrip(". ") if recipient.error else recipient.state.capitalize()
+        reason = Reason(f"{what}. Says {said_by}", since=said_at)
+    return Answer(f"Row {row} of campaign {campaign.uuid}: {recipient.state}", (reason,))
 
 
 def _jobs(session: Session, campaign: Campaign) -> Sequence[Any]:
@@ -69,11 +87,9 @@ def _jobs(session: Session, campaign: Campaign) -> Sequence[Any]:
     return session.execute(sa.select(jobs).where(mine).order_by(*held_first).limit(MOST_JOBS)).all()
 
 
-def _why(scene: Scene, campaign: Campaign, gateways: Collection[str]) -> Iterator[Reason]:
-    """Say first what the campaign's page says."""
-    found = why.of_campaign(scene.session, campaign, gateways, when(scene.now), wishes=scene.controls)
-    if found is not None:
-        yield found
+def _why(scene: Scene, campaign: Campaign, gateways: Collection[str]) -> Reason | None:
+    """Say what the campaign's page says."""
+    return why.of_campaign(scene.session, campaign, gateways, when(scene.now), wishes=scene.controls)
 
 
 def _draft(campaign: Campaign) -> Iterator[Reason]:
@@ -119,17 +135,6 @@ def _carried(scene: Scene, carried: Sequence[Any], kinds: Collection[str]) -> It
         for reason in reasons(scene, job, kinds):
             told.setdefault(reason.sentence, reason)
     yield from told.values()
-
-
-def _put_off(scene: Scene, campaign: Campaign) -> Iterator[Reason]:
-    """Say how many recipients were refused for now, until when and why."""
-    columns = (sa.func.count(), sa.func.min(recipients.c.not_before), sa.func.max(recipients.c.error))
-    mine = (recipients.c.campaign_id == campaign.id, recipients.c.state == State.QUEUED)
-    late = sa.select(*columns).where(*mine, recipients.c.not_before > when(scene.now))
-    count, until, error = scene.session.execute(late).one()
-    if count:
-        sentence = f"{_count(count, 'recipient')} put off, the first until {until:%H:%M:%S}: {error}"
-        yield Reason(sentence, until=until)
 
 
 def _given_up(session: Session, campaign: Campaign) -> Iterator[Reason]:

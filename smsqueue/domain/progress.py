@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from smsqueue.models import Campaign
+from smsqueue.models import Campaign, Status
 
 ENOUGH_SECONDS = 2
 """A rate measured for less says nothing."""
@@ -32,9 +32,11 @@ def summary(campaign: Campaign) -> dict[str, Any]:
     }
 
 
-def pace(campaign: Campaign, now: datetime) -> Pace:
-    """Measure the rate since the start, and from it the time left."""
+def pace(campaign: Campaign, now: datetime, *, is_moving: bool = True) -> Pace:
+    """Measure the rate since the start, and from it the time left; while nothing can be sent there is neither."""
     if campaign.started_at is None or not campaign.done:
+        return Pace(None, None)
+    if campaign.finished_at is None and not (is_moving and campaign.status == Status.PROCESSING):
         return Pace(None, None)
     seconds = ((campaign.finished_at or now) - campaign.started_at).total_seconds()
     if seconds < ENOUGH_SECONDS and not campaign.finished_at:

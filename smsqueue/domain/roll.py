@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from smsqueue.domain import campaigns, why
 from smsqueue.models import Attempt, Campaign, DeliveryReport, Recipient
+from smsqueue.queue.explain import Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class Entry:
     attempts: Sequence[Attempt]
     reports: dict[int, list[DeliveryReport]]
     """By attempt."""
-    waits: str | None
+    waits: Reason | None
     """Why it waits; None when it does not."""
     said_by: str
     """Who told what is known of it."""
@@ -41,8 +42,10 @@ def page(
     return list(session.scalars(sa.select(Recipient).where(*mine).order_by(Recipient.row).limit(limit)))
 
 
-def entries(session: Session, found: Sequence[Recipient], waits: str | None, now: datetime) -> list[Entry]:
-    """Gather what is known of these recipients; `waits` is why their campaign does."""
+def entries(
+    session: Session, campaign: Campaign, found: Sequence[Recipient], waits: Reason | None, now: datetime
+) -> list[Entry]:
+    """Gather what is known of these recipients of a campaign; `waits` is why it does."""
     tries = campaigns.attempts(session, [recipient.id for recipient in found])
     told: dict[int, list[DeliveryReport]] = defaultdict(list)
     ids = [attempt.id for attempts in tries.values() for attempt in attempts]
@@ -54,7 +57,7 @@ def entries(session: Session, found: Sequence[Recipient], waits: str | None, now
             recipient,
             tries.get(recipient.id, []),
             told,
-            why.of_recipient(recipient, waits, now),
+            why.of_recipient(recipient, campaign, waits, now),
             *why.who_said(recipient, tries.get(recipient.id, [])),
         )
         for recipient in found

@@ -1,10 +1,10 @@
-"""What a campaign waits for outside of itself: its place in the line, workers, breakers, rates, put-off recipients.
+"""What campaigns wait for outside of themselves: their place in the line, workers, breakers, rates, put-off recipients.
 
 A poll asks for it every few seconds: the place comes with the campaign, and all the rest by one statement.
 """
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -16,13 +16,14 @@ from sqlalchemy.orm import Session
 from smsqueue.db import table_of
 from smsqueue.domain.breaker import Standing, states
 from smsqueue.domain.errors import NotFound
-from smsqueue.domain.jobs import CAMPAIGN, campaign_tag
+from smsqueue.domain.jobs import CAMPAIGN
 from smsqueue.domain.pace import rates
 from smsqueue.domain.settlement import Rows, in_rows
 from smsqueue.domain.traffic import rate_of
 from smsqueue.models import Campaign, Recipient, State
+from smsqueue.queue.dialects import now_us
 from smsqueue.queue.dispatch import jobs, when
-from smsqueue.queue.monitor import serving
+from smsqueue.queue.workers import is_running, workers
 
 recipients = table_of(Recipient)
 
@@ -46,6 +47,17 @@ class PutOff:
     code: str | None
     error: str
     until: datetime
+    since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A living worker."""
+
+    state: str
+    """free, busy, or paused: a signal keeps it from working."""
+    pid: int
+    queues: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +70,13 @@ class Speed:
 
 @dataclass(slots=True)
 class Surroundings:
-    """What is around a campaign at this moment."""
+    """What is around campaigns at this moment."""
 
-    served: list[str] = field(default_factory=list)
-    """The lists of queues that workers serve."""
+    servers: list[Server] = field(default_factory=list)
     standings: list[Standing] = field(default_factory=list)
     speeds: list[Speed] = field(default_factory=list)
-    put_off: PutOff | None = None
+    put_off: dict[int, PutOff] = field(default_factory=dict)
+    """By campaign."""
 
 
 def find(session: Session, team_id: int, uuid: UUID) -> tuple[Campaign, Place]:
@@ -77,28 +89,31 @@ def find(session: Session, team_id: int, uuid: UUID) -> tuple[Campaign, Place]:
     return row[0], _place(*row[1:])
 
 
-def place_of(session: Session, campaign_id: int) -> Place:
-    """Return a campaign's place in the line."""
-    return _place(*session.execute(sa.select(*_columns(sa.literal(campaign_tag(campaign_id))))).one())
+def places_of(session: Session, campaign_ids: Collection[int]) -> dict[int, Place]:
+    """Return campaigns' places in the line."""
+    tag = sa.literal(CAMPAIGN) + sa.cast(Campaign.id, sa.String(20))
+    mine = sa.select(Campaign.id, *_columns(tag)).where(Campaign.id.in_(campaign_ids))
+    return {row[0]: _place(*row[1:]) for row in session.execute(mine)}
 
 
-def look(session: Session, campaign_id: int, gateways: Collection[str], place: Place, now: datetime) -> Surroundings:
-    """Look around a campaign that goes out by these gateways."""
+def look(session: Session, places: Mapping[int, Place], gateways: Collection[str], now: datetime) -> Surroundings:
+    """Look around campaigns with these places, which go out by these gateways."""
     parts = [_GATEWAYS, _WORKERS, _speeds(gateways)]
-    if not place.is_held and place.due is not None and place.due > now:
-        parts.append(_put_off(campaign_id, place.rows, now))
+    for campaign_id, place in places.items():
+        if not place.is_held and place.due is not None and place.due > now:
+            parts.append(_put_off(campaign_id, place.rows, now))
     found = Surroundings()
     for row in session.execute(sa.union_all(*parts)):
         match row.kind:
             case "worker":
-                found.served.append(row.queues)
+                found.servers.append(Server(row.name, int(row.number), row.queues.split(",")))
             case "gateway":
                 known = {name: getattr(row, name) for name in ("name", "reason", "opened_at", "paused_at", "paused_by")}
                 found.standings.append(Standing(**known))
             case "rate":
                 found.speeds.append(Speed(float(row.number), row.opened_at))
             case _:
-                found.put_off = PutOff(row.name, row.reason or "", row.opened_at)
+                found.put_off[int(row.number)] = PutOff(row.name, row.reason or "", row.opened_at, row.paused_at)
     found.standings.sort(key=lambda each: each.name)
     return found
 
@@ -148,8 +163,11 @@ _GATEWAYS = _part(
     opened_at=states.c.opened_at,
     paused_at=states.c.paused_at,
 )
-_alive = serving.subquery("alive")
-_WORKERS = _part("worker", queues=_alive.c.queues)
+_is_busy = sa.exists().where(jobs.c.worker_id == workers.c.id)
+_state = sa.case((workers.c.is_paused.is_(True), "paused"), (_is_busy, "busy"), else_="free")
+_WORKERS = _part("worker", name=_state, number=workers.c.pid, queues=workers.c.queues).where(
+    is_running, workers.c.expires_at > now_us()
+)
 
 
 def _speeds(gateways: Collection[str]) -> sa.Select[Any]:
@@ -158,7 +176,8 @@ def _speeds(gateways: Collection[str]) -> sa.Select[Any]:
 
 
 def _put_off(campaign_id: int, rows: Rows, now: datetime) -> sa.Select[Any]:
-    columns = (recipients.c.code, recipients.c.error, recipients.c.not_before)
+    columns = [recipients.c[name] for name in ("campaign_id", "code", "error", "not_before", "updated_at")]
     mine = (*in_rows(campaign_id, rows), recipients.c.state == State.QUEUED, recipients.c.not_before > now)
-    first = sa.select(*columns).where(*mine).order_by(recipients.c.not_before).limit(1).subquery("first")
-    return _part("recipient", name=first.c.code, reason=first.c.error, opened_at=first.c.not_before)
+    first = sa.select(*columns).where(*mine).order_by(recipients.c.not_before).limit(1).subquery(f"of_{campaign_id}").c
+    facts = {"name": first.code, "reason": first.error, "number": first.campaign_id}
+    return _part("recipient", **facts, opened_at=first.not_before, paused_at=first.updated_at)

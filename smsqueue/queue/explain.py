@@ -33,6 +33,10 @@ class Reason:
     until: datetime | None = None
     command: str | None = None
     """What helps."""
+    who: str | None = None
+    """Who or what can end it, where the sentence says so; it is the end of the sentence."""
+    is_moving: bool = False
+    """It only takes long: meanwhile it goes on."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,7 +118,9 @@ def _review_page(uuid: UUID, problem: str | None = None) -> confirming.Page:
     if campaign.kind == Kind.SINGLE:
         return redirect(url_for("compose.review", uuid=uuid), 303)
     if campaign.checked_at is None:
-        return render_template("campaigns/checking.html", campaign=campaign, why=waiting.why(db.session(), "default"))
+        return render_template(
+            "campaigns/checking.html", campaign=campaign, why=waiting.why_check(db.session(), campaign)
+        )
     upload = drafts.upload_of(db.session(), campaign)
     sheet, same = uploads.understood(upload), confirming.same_today(campaign)
     return render_template(

@@ -12,8 +12,9 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
 from smsqueue.core.clock import now
-from smsqueue.domain import again, campaigns, first_ten, pausing, progress, roll, standing, surroundings
+from smsqueue.domain import again, campaigns, first_ten, pausing, progress, roll, surroundings
 from smsqueue.domain.surroundings import Place
+from smsqueue.domain.why import as_json
 from smsqueue.extensions import db, write
 from smsqueue.models import Campaign, State, Status, User
 from smsqueue.web import access, presenting, typed, waiting
@@ -35,7 +36,16 @@ def index() -> ResponseReturnValue:
     before = request.args.get("before", type=typed.whole)
     found = campaigns.listing(db.session(), access.current_team_id(), before, PAGE + 1)
     older = found[PAGE - 1].id if len(found) > PAGE else None
-    return render_template("campaigns/index.html", campaigns=found[:PAGE], older=older, before=before, people=_people())
+    return render_template(
+        "campaigns/index.html",
+        campaigns=found[:PAGE],
+        older=older,
+        before=before,
+        people=_people(),
+        waits=waiting.why_campaigns(
+            db.session(), [each for each in found if each.status == Status.PROCESSING and not each.sending]
+        ),
+    )
 
 
 @bp.get("/<uuid:uuid>")
@@ -51,7 +61,7 @@ def show(uuid: UUID) -> ResponseReturnValue:
     live = _live(campaign)
     return render_template(
         "campaigns/show.html",
-        entries=roll.entries(db.session(), found[:PAGE], live["why"].said if live["why"] else None, now()),
+        entries=roll.entries(db.session(), campaign, found[:PAGE], live["why"], now()),
         next_after=found[PAGE - 1].row if len(found) > PAGE else None,
         after=after,
         number=number,
@@ -136,15 +146,14 @@ def _chosen_state() -> str | None:
 
 def _live(campaign: Campaign, place: Place | None = None) -> dict[str, Any]:
     """Gather what the page and its poll show of a campaign."""
-    pace = progress.pace(campaign, now())
+    why = waiting.why_campaign(db.session(), campaign, place)
     return {
         "campaign": campaign,
-        "waits": standing.sentence(campaign, now()),
         "has_rest_waiting": first_ten.is_waiting(campaign) and campaign.status in RUNNING,
         "summary": progress.summary(campaign),
-        "pace": pace,
+        "pace": progress.pace(campaign, now(), is_moving=why is None or why.is_moving),
         "over": is_over(campaign),
-        "why": waiting.why_campaign(db.session(), campaign, place),
+        "why": why,
         "state": _chosen_state(),
         "seen": request.args.get("seen", campaign.done, type=typed.whole),
     }
@@ -159,11 +168,10 @@ def _sending_facts(campaign: Campaign, place: Place) -> dict[str, Any]:
         "eta": live["pace"].eta_seconds,
         "stop": over,
         "next_ms": 0 if over else PATIENT_POLL_MS if campaign.status in PATIENT else POLL_MS,
-        "waits": live["waits"],
-        "why": live["why"].said if live["why"] else None,
+        "why": as_json(live["why"]),
         "percent": presenting.percent(campaign),
-        "state": campaign.status,
-        "say": presenting.sentence(campaign),
+        "state": presenting.standing_word(campaign, live["why"]).word.lower(),
+        "say": presenting.sentence(campaign, live["why"]),
         "html": {name: render_template(f"campaigns/_{name}.html", **live) for name in ("live", "actions", "newer")},
     }
 
@@ -171,7 +179,7 @@ def _sending_facts(campaign: Campaign, place: Place) -> dict[str, Any]:
 def _checking_facts(campaign: Campaign) -> dict[str, Any]:
     over = campaign.checked_at is not None
     percent = 100 if over else min(99, campaign.checked_rows * 100 // max(campaign.rows, 1))
-    why = None if over else waiting.why(db.session(), "default")
+    why = None if over else waiting.why_check(db.session(), campaign)
     return {
         **progress.summary(campaign),
         "rate": None,

@@ -9,6 +9,7 @@ from flask.blueprints import BlueprintSetupState
 from smsqueue.core import phones
 from smsqueue.domain import standing
 from smsqueue.models import Campaign, Kind, State, Status
+from smsqueue.queue.explain import Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +89,9 @@ def status_word(status: str) -> Word:
     return STATUSES[Status(status)]
 
 
-def standing_word(campaign: Campaign, *, waits: bool) -> Word:
-    """Return how a campaign is shown of which may be known that it waits for something."""
-    if waits and campaign.status == Status.PROCESSING and not campaign.sending:
+def standing_word(campaign: Campaign, why: Reason | None = None) -> Word:
+    """Return how a campaign is shown of which may be known why it waits."""
+    if why and not why.is_moving and campaign.status == Status.PROCESSING and not campaign.sending:
         return HELD_UP
     return status_word(campaign.status)
 
@@ -113,9 +114,9 @@ def percent(campaign: Campaign) -> int:
     return min(99, campaign.done * 100 // max(campaign.total, 1))
 
 
-def sentence(campaign: Campaign) -> str:
-    """Say how a campaign stands, for ears."""
-    word = status_word(campaign.status).word
+def sentence(campaign: Campaign, why: Reason | None = None) -> str:
+    """Say how a campaign stands of which may be known why it waits, for ears."""
+    word = standing_word(campaign, why).word
     counts = ", ".join(f"{count:,} {shown.word.lower()}" for _, shown, count in counts_shown(campaign) if count)
     return f"{word}: {percent(campaign)} %. {counts}."
 

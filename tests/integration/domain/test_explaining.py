@@ -1,14 +1,16 @@
 """Why a campaign does not move: every sentence, in the state that it speaks of."""
 
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
 
-from smsqueue.domain import explaining, why
+from smsqueue.core.clock import now
+from smsqueue.domain import explaining
 from smsqueue.domain.jobs import QUEUES
-from smsqueue.gateways.base import Deferred, Sent, Unknown
-from smsqueue.models import Campaign
+from smsqueue.gateways.base import Deferred, Rejected, Sent, Unknown
+from smsqueue.models import Campaign, Recipient
 from smsqueue.queue import claim, failed, workers
 from smsqueue.queue.models import FailedJob, JobRow
 from tests.domain_workers import Held, Scripted
@@ -55,11 +57,9 @@ def test_draft_whose_rows_are_being_checked(office, ask):
 
 def test_campaign_that_waits_for_a_worker(office, ask):
     campaign = office.launched(3, slice_rows=1)
-    assert ask(campaign) == [
-        "3 of 3 recipients are open (3 wait, 0 are being sent) in 3 jobs, of which workers hold 0",
-        why.NOBODY,
-        "No worker listens on queue sms",
-    ]
+    first, second = ask(campaign)
+    assert first == "3 of 3 recipients are open (3 wait, 0 are being sent) in 3 jobs, of which workers hold 0"
+    assert second.startswith("No worker is running that could do this, and it waits since ")
 
 
 def test_only_the_campaigns_own_jobs_are_spoken_of(office, ask):
@@ -89,15 +89,42 @@ def test_campaign_whose_calls_are_open(office, make_crew, ask):
     assert second.startswith("Held by worker ")
 
 
-def test_campaign_whose_gateway_cannot_be_reached(office, make_crew, ask):
+def test_campaign_whose_gateway_cannot_be_reached(office, store, make_crew, ask):
     campaign = office.launched(2)
     make_crew(Scripted(lambda _: Deferred(30, "unreachable", "nobody answers")), SMS_CONCURRENCY="2").drain()
-    _, first, put_off, _, refused = ask(campaign)
-    assert first == why.NOBODY
-    assert put_off.startswith("Put off until ")
-    assert put_off.endswith(": the gateway asked to wait")
-    assert refused.startswith("2 recipients put off, the first until ")
-    assert refused.endswith(": nobody answers")
+    store.write(lambda session: workers.register(session, QUEUES, 60))
+    _, said = ask(campaign)
+    assert said.startswith("The gateway did not take it for now (nobody answers), ")
+    assert "It is tried again by itself on " in said
+
+
+def test_one_of_a_campaigns_recipients(office, store, make_crew, ask, working):
+    campaign = office.launched(3)
+    make_crew(Scripted(lambda to: Rejected("bad", "no such number.") if to.to.endswith("00") else Sent("g"))).drain()
+    night = "It is night in Japan: waits for 08:00-21:00 there."
+    third = sa.update(Recipient).where(Recipient.row == 3)
+    until = now() + timedelta(hours=9)
+    office.is_tampered = True
+    office.execute(third.values(state="queued", code="hours", error=night, not_before=until, updated_at=now()))
+
+    def said(row):
+        with store.reading() as session:
+            answer = explaining.explain_row(session, campaign.uuid, row)
+        return (answer.subject.rpartition(": ")[2], answer.reasons[0].sentence) if answer else None
+
+    rows = [recipient.source_row for recipient in office.recipients(campaign)]
+    assert said(rows[0]) == ("failed", "no such number. Says gateway scripted")
+    assert said(rows[1]) == ("sent", "Sent. Says gateway scripted")
+    assert said(rows[2])[1].startswith("It is night in Japan: waits for 08:00-21:00 there (since ")
+    assert said(99) is None
+
+
+def test_recipient_of_a_draft_waits_for_somebody_who_confirms_it(office, store):
+    draft = office.draft(1)
+    with store.reading() as session:
+        answer = explaining.explain_row(session, draft.uuid, office.recipients(draft)[0].source_row)
+    assert answer
+    assert answer.reasons[0].sentence.startswith("A draft: nobody has confirmed it")
 
 
 def test_campaign_that_gave_up_a_slice(office, store, make_crew, ask, working):

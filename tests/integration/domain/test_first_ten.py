@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from smsqueue.cli.services import end_overdue, look_after_waiting
 from smsqueue.core.clock import now
-from smsqueue.domain import again, brake, campaigns, completion, first_ten, holding_back, optouts, pausing, standing
+from smsqueue.domain import again, brake, campaigns, completion, first_ten, holding_back, optouts, pausing, why
 from smsqueue.domain.campaigns import NotWaiting
 from smsqueue.gateways.base import Deferred, Rejected, Sent, Unknown
 from smsqueue.models import Campaign, OptOut, Rate, Recipient, State, Status
@@ -46,9 +46,9 @@ def answering(*outcomes):
 
 def said_of(campaign, at):
     """Return what a campaign waits for; it must wait for something."""
-    said = standing.sentence(campaign, at)
-    assert said is not None
-    return said
+    reason = why.of_first_ten(campaign, at)
+    assert reason is not None
+    return reason.sentence
 
 
 def send_rest(office, campaign):
@@ -167,7 +167,7 @@ def test_no_answer_at_all_frees_nothing_and_says_so(office, make_crew):
     assert (after.status, after.queued, len(gateway.calls), on_hold(office)) == (Status.PROCESSING, 15, 10, 3)
     assert "wait for the answers" in said_of(after, after.started_at + timedelta(seconds=59))
     said = said_of(after, after.started_at + timedelta(seconds=150))
-    assert said.startswith("After 2 min the gateway's answers to the first 10 are not enough to go on, so the other 15")
+    assert said.startswith("The other 15 wait: the gateway's answers to the first 10 since ")
 
 
 def test_an_unknown_one_that_turns_out_to_be_taken_lets_the_rest_go_within_a_minute(office, make_crew):

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from smsqueue.cli.services import look_after_waiting
 from smsqueue.core.clock import now
-from smsqueue.domain import campaigns, completion, first_ten, journal, pausing, standing
+from smsqueue.domain import campaigns, completion, first_ten, journal, pausing, standing, why
 from smsqueue.domain.counting import Changes
 from smsqueue.domain.errors import NotFound
 from smsqueue.domain.limits import TooLate
@@ -367,10 +367,11 @@ def test_the_campaigns_own_validity_wins_over_the_settings(office):
 def test_a_time_is_said_with_its_zone_spelled_out(office):
     campaign = scheduled(office)
 
-    said = standing.sentence(campaign, now()) or ""
+    reason = why.of_itself(campaign, now())
 
-    assert said.startswith("It starts by itself on ")
-    assert "in Europe/Paris (UTC+" in said
+    assert reason
+    assert "It starts by itself on " in reason.sentence
+    assert "in Europe/Paris (UTC+" in reason.sentence
     assert standing.moment(campaign.scheduled_for, "Mars/Olympus").endswith("in UTC")
 
 

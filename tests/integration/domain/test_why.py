@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from smsqueue.core.clock import now
-from smsqueue.domain import brake, breaker, why
+from smsqueue.domain import breaker, why
 from smsqueue.domain.jobs import QUEUES
 from smsqueue.domain.journal import Answer
 from smsqueue.gateways.base import Deferred, Sent
@@ -31,36 +31,47 @@ def ask(store):
 
 
 @pytest.fixture
+def ask_of(office):
+    """Ask why each recipient of a campaign waits, which waits for a reason of its own."""
+
+    def ask_of(campaign, reason):
+        campaign = office.reload(campaign)
+        found = [why.of_recipient(each, campaign, reason, now()) for each in office.recipients(campaign)]
+        return [each for each in found if each is not None]
+
+    return ask_of
+
+
+@pytest.fixture
 def working(store):
     """A worker that listens on all queues."""
     return store.write(lambda session: workers.register(session, QUEUES, 60))
 
 
-def test_nobody_works(office, ask):
-    reason = ask(office.launched(2))
-    assert (reason.sentence, reason.command) == (why.NOBODY, "flask sms work --daemon")
-
-
-def test_an_operator_paused_the_queue(office, store, ask, working):
+def test_every_cause_that_somebody_can_end_by_a_command_names_it(office, store, ask):
     campaign = office.launched(2)
-    store.write(lambda s: control.pause(s, "sms", author="ben", reason="new tariff"))
-    reason = ask(campaign)
-    assert "paused, by ben since" in reason.sentence
-    assert "new tariff" in reason.sentence
-    assert (reason.since is not None, reason.command) == (True, "flask sms resume sms")
-
-
-def test_it_is_paused_or_scheduled(office, ask, working):
-    campaign = office.launched(2)
-    at = now() + timedelta(hours=3)
+    assert ask(campaign).command == "flask sms work --daemon"
+    worker = store.write(lambda session: workers.register(session, QUEUES, 60, pid=4711, is_paused=True))
+    assert ask(campaign).command == "kill -CONT 4711"
+    store.write(lambda s: control.pause(s, "sms"))
+    assert ask(campaign).command == "flask sms resume sms"
+    store.write(control.pause)
+    assert ask(campaign).command == "flask sms resume all"
+    store.write(control.begin_maintenance)
+    assert ask(campaign).command == "flask sms up"
     office.execute(sa.update(Campaign).values(status=Status.PAUSED, paused_at=now()))
-    paused = ask(campaign)
-    office.execute(sa.update(Campaign).values(status=Status.SCHEDULED, scheduled_for=at, time_zone="UTC"))
-    scheduled = ask(campaign)
-    assert "until somebody resumes it" in paused.sentence
-    assert paused.command == f"flask sms campaign resume {campaign.uuid}"
-    assert scheduled.sentence.startswith("It starts by itself on ")
-    assert scheduled.until == at
+    assert ask(campaign).command == f"flask sms campaign resume {campaign.uuid}"
+    assert worker
+
+
+def test_many_campaigns_are_asked_about_at_once(office, store, working):
+    waits, sent = office.launched(1), office.launched(1)
+    office.execute(sa.update(Campaign).where(Campaign.id == sent.id).values(queued=0, sent=1))
+    office.is_tampered = True
+    with store.reading() as session:
+        campaigns = session.scalars(sa.select(Campaign)).all()
+        found = why.of_campaigns(session, campaigns, OURS, now())
+    assert {id_: reason.sentence.partition(" since")[0] for id_, reason in found.items()} == {waits.id: "Next in line"}
 
 
 def test_its_gateway_cannot_be_reached(office, store, ask, working):
@@ -79,15 +90,6 @@ def test_its_gateway_cannot_be_reached(office, store, ask, working):
     assert ask(campaign, ("another",)) != reason
 
 
-def test_its_gateway_is_paused(office, store, ask, working):
-    campaign = office.launched(1)
-    store.write(lambda s: breaker.pause(s, "scripted", "ben", "moves house", now()))
-    reason = ask(campaign)
-    assert "is paused since" in reason.sentence
-    assert "ben: moves house" in reason.sentence
-    assert reason.command == "flask sms gateway resume scripted"
-
-
 def test_another_gateway_takes_what_one_cannot(office, store, ask, working):
     campaign = office.launched(3)
     in_the_air(office, campaign, 1)
@@ -96,55 +98,58 @@ def test_another_gateway_takes_what_one_cannot(office, store, ask, working):
     assert reason is None or "moves house" not in reason.sentence
 
 
-def test_it_waits_for_its_turn(office, ask, working):
-    assert ask(office.launched(1)).sentence == why.IN_LINE
-
-
-def test_workers_are_at_it(office, store, ask, working):
-    campaign = office.launched(1)
+def test_workers_are_said_to_be_busy_only_where_one_is(office, store, ask, working):
+    first, second = office.launched(1), office.launched(1)
+    assert ask(second).sentence.startswith("Next in line since ")
     store.write(lambda s: claim.claim(s, working, "sms", 1))
+    assert ask(first) is None
+    assert "workers are busy" in ask(second).sentence
+
+
+def test_a_campaign_between_two_of_its_turns_does_not_wait(office, ask, ask_of, working):
+    campaign = office.launched(1)
+    office.execute(sa.update(Campaign).values(status=Status.PROCESSING, started_at=now()))
     assert ask(campaign) is None
+    (waits,) = ask_of(campaign, None)
+    assert waits.sentence == f"Waits for its turn since {why.at(waits.since)}. {waits.who}"
+    office.execute(sa.update(jobs).values(available_at=jobs.c.available_at - 60 * 1_000_000))
+    assert ask(campaign).sentence.startswith("Next in line since ")
 
 
-@pytest.mark.parametrize(
-    ("held", "words"),
-    [
-        (("hours", "It is night in France: waits for 08:00-21:00 there.", timedelta(hours=8)), "goes on by itself on "),
-        (("brake", "Held: the same words went.", None), "until somebody of the team lets it go"),
-        (("throttled", "too many requests", timedelta(seconds=40)), "(too many requests). It is tried again by itself"),
-    ],
-)
 @pytest.mark.usefixtures("working")
-def test_what_its_recipients_wait_for(office, ask, held, words):
-    code, error, until = held
-    campaign = office.launched(3)
-    moment = now() + until if until else brake.FOR_EVER
-    office.execute(sa.update(Recipient).values(code=code, error=error, not_before=moment))
-    office.execute(sa.update(jobs).values(available_at=jobs.c.available_at + 3600 * 1_000_000))
-
+def test_the_first_ten_do_not_wait_for_themselves(office, ask, ask_of):
+    campaign = office.launched(12)
+    office.execute(sa.update(Campaign).values(first_ten=True))
     reason = ask(campaign)
+    said = ask_of(campaign, reason)
+    assert said[10:] == [reason] * 2
+    assert all(each.sentence.startswith("Waits for its turn since ") for each in said[:10])
 
-    assert words in reason.sentence
-    assert error.rstrip(".") in reason.sentence
-    assert (reason.until is None) == (until is None)
-    (first, *_others) = office.recipients(campaign)
-    assert why.of_recipient(first, reason.sentence, now()) == reason.sentence
+
+@pytest.mark.usefixtures("working")
+def test_who_is_held_in_a_paused_campaign_waits_for_whoever_resumes_it(office, ask, ask_of):
+    campaign = office.launched(1)
+    office.execute(sa.update(Recipient).values(code="hours", error="Night.", not_before=now() + timedelta(hours=8)))
+    office.execute(sa.update(Campaign).values(status=Status.PAUSED, paused_at=now()))
+    reason = ask(campaign)
+    assert ask_of(campaign, reason) == [reason]
 
 
 def test_the_rate_of_its_gateway(office, store, ask, working):
     campaign = office.launched(100)
     in_the_air(office, campaign, 1)
     store.write(lambda s: s.add(Rate(name="gateway:scripted", per_second=0.5, due_us=0)))
-    sentence = ask(campaign).sentence
-    assert sentence == "The gateway takes 0.5 segments a second: at least 3 min to go."
+    reason = ask(campaign)
+    assert "as fast as its gateway takes it, 0.5 segments a second. It goes on" in reason.sentence
+    assert reason.sentence.endswith("with at least 3 min to go.")
+    assert reason.is_moving
 
 
-def test_what_does_not_wait_has_no_sentence(office, make_crew, ask):
+def test_what_does_not_wait_has_no_sentence(office, make_crew, ask, ask_of):
     campaign = office.launched(1)
     make_crew(Scripted()).drain()
     assert ask(campaign) is None
-    (recipient,) = office.recipients(campaign)
-    assert why.of_recipient(recipient, None, now()) is None
+    assert ask_of(campaign, None) == []
 
 
 @pytest.mark.databases("sqlite")

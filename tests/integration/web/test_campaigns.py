@@ -6,26 +6,15 @@ import pytest
 import sqlalchemy as sa
 
 from smsqueue.core.clock import now
-from smsqueue.domain import breaker, credits
-from smsqueue.models import Attempt, Campaign, Rate, Recipient, State, Status
-from smsqueue.queue import control, workers
-from smsqueue.queue.models import JobRow
+from smsqueue.domain import credits
+from smsqueue.models import Attempt, Campaign, Recipient, State, Status
+from smsqueue.queue import workers
 from tests.integration.web.parts import attribute, part, words_of
+from tests.integration.web.test_waiting import CAUSES, change, waits_for_a_gateway_that_is_away, work
 from tests.web import main_of, page_of
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 words_only = pytest.mark.databases("sqlite")
-
-
-@pytest.fixture
-def launched(member, store):
-    """A campaign to three numbers, confirmed and waiting."""
-    pasted = "201 555 0123\n201 555 0124\n201 555 0125"
-    review = member.post("/sms/campaigns/new", {"name": "Spring sale", "text": "Hello", "pasted": pasted}).location
-    token = attribute(member.get(review), "input[name=token]")
-    member.post(review.replace("/review", "/confirm"), {"token": token})
-    with store.reading() as session:
-        return session.scalars(sa.select(Campaign)).one()
 
 
 def page(campaign, more=""):
@@ -82,6 +71,7 @@ def test_page_says_when_no_worker_is_there(member, launched, store):
 
 
 def test_status_has_the_keys_of_the_command_and_what_the_page_needs(member, launched, store):
+    work(store)
     started = now() - timedelta(seconds=60)
     set_values(store, launched, status=Status.PROCESSING, started_at=started, queued=1, sending=1, sent=1)
     status = member.get(page(launched, "/status")).json
@@ -107,99 +97,37 @@ def test_status_is_not_sent_again_while_nothing_changed(member, launched, store)
 
 
 @pytest.fixture
-def poll(app, member):
-    """Poll a campaign's page; return what it asks of the database, and the answer."""
+def asked_by(app, member):
+    """Open an address; return what it asks of the database, and the answer."""
     with app.app_context():
         engine = app.extensions["sqlalchemy"].engine
 
-    def poll(campaign):
+    def asked_by(address):
         asked: list[str] = []
-        sa.event.listen(engine, "before_cursor_execute", lambda *about: asked.append(about[2]))
-        answer = member.get(page(campaign, "/status"))
+        sa.event.listen(engine, "before_cursor_execute", note := lambda *about: asked.append(about[2]))
+        answer = member.get(address)
+        sa.event.remove(engine, "before_cursor_execute", note)
         return [statement for statement in asked if statement.startswith(("SELECT", "WITH"))], answer
 
-    return poll
+    return asked_by
 
 
-def waits_for_nobody(store, campaign):
-    """No worker is there."""
-
-
-def waits_for_its_turn(store, campaign):
-    """A worker is there, and busy with something else."""
-    store.write(lambda session: workers.register(session, ["sms"], lease_seconds=60))
-
-
-def waits_for_an_operator(store, campaign):
-    """Somebody has paused the queue."""
-    waits_for_its_turn(store, campaign)
-    store.write(lambda session: control.pause(session, "sms", author="ben"))
-
-
-def waits_for_its_gateway(store, campaign):
-    """Somebody has paused the gateway."""
-    waits_for_its_turn(store, campaign)
-    store.write(lambda session: breaker.pause(session, "simulated", "ben", "moves house", now()))
-
-
-def waits_for_its_rows(store, campaign):
-    """All that is left was put off."""
-    waits_for_its_turn(store, campaign)
-    later = {"not_before": now() + timedelta(minutes=5), "code": "throttled", "error": "too many requests"}
-    store.write(lambda session: session.execute(sa.update(Recipient).values(later)))
-    store.write(lambda session: session.execute(sa.update(JobRow).values(available_at=JobRow.available_at + 10**9)))
-
-
-def waits_for_the_rate(store, campaign):
-    """A worker has it in hand, and the gateway takes little."""
-    waits_for_its_turn(store, campaign)
-    store.write(lambda session: session.execute(sa.update(JobRow).values(reserved_at=1, worker_id=1)))
-    store.write(lambda session: session.add(Rate(name="gateway:simulated", per_second=0.01, due_us=0)))
-
-
-def is_paused(store, campaign):
-    """Somebody of the team has paused it."""
-    set_values(store, campaign, status=Status.PAUSED, paused_at=now())
-
-
-def is_scheduled(store, campaign):
-    """Its time is still to come."""
-    set_values(store, campaign, status=Status.SCHEDULED, scheduled_for=now() + timedelta(hours=1), time_zone="UTC")
-
-
-def waits_for_its_first_ten(store, campaign):
-    """The rest waits for the answers to the first."""
-    waits_for_its_turn(store, campaign)
-    set_values(store, campaign, status=Status.PROCESSING, first_ten=True, started_at=now())
-
-
-def is_a_draft(store, campaign):
+def is_a_draft(store):
     """Its rows are being checked."""
-    set_values(store, campaign, status=Status.DRAFT, checked_at=None)
+    change(store, Campaign, status=Status.DRAFT, checked_at=None)
+
+
+def is_over(store):
+    """Nothing of it is left."""
+    change(store, Campaign, status=Status.COMPLETED, queued=0, sent=3, finished_at=now())
 
 
 @pytest.mark.databases("sqlite", "postgresql", "mariadb")
-@pytest.mark.parametrize(
-    ("state", "says"),
-    [
-        (waits_for_nobody, "No worker is running"),
-        (waits_for_its_turn, "Waits for its turn"),
-        (waits_for_an_operator, "paused, by ben"),
-        (waits_for_its_gateway, "moves house"),
-        (waits_for_its_rows, "(too many requests). It is tried again by itself"),
-        (waits_for_the_rate, "The gateway takes 0.01 segments a second"),
-        (waits_for_its_first_ten, "The first 10 go alone"),
-        (is_paused, "until somebody resumes it"),
-        (is_scheduled, "It starts by itself on"),
-        (is_a_draft, None),
-        (finish, None),
-    ],
-)
-def test_status_asks_the_database_little_whatever_it_waits_for(poll, launched, store, state, says):
-    state(store, launched)
-    asked, answer = poll(launched)
-    why = answer.json.get("why")
-    assert (why is None) if says is None else (says in why), why
+@pytest.mark.parametrize("state", [*CAUSES, is_a_draft, is_over])
+def test_status_asks_the_database_little_whatever_it_waits_for(asked_by, launched, store, state):
+    state(store)
+    asked, answer = asked_by(page(launched, "/status"))
+    assert bool(answer.json.get("why")) == (state in CAUSES)
     assert len(asked) <= 4, asked
     assert "Set-Cookie" not in answer.headers
 
@@ -318,7 +246,7 @@ def test_a_campaign_is_paused_and_resumed_from_its_page(member, user, launched, 
     assert (answer.status_code, answer.location) == (303, page(launched))
     paused = member.get(page(launched))
     assert "Paused since" in main_of(paused)
-    assert "nothing is sent until somebody resumes it" in main_of(paused)
+    assert "Nothing is sent until somebody resumes it. What it had left" in main_of(paused)
     assert [button_of(paused, f"/{name}") for name in ("pause", "resume", "cancel")] == [
         None,
         "Resume sending",
@@ -326,7 +254,7 @@ def test_a_campaign_is_paused_and_resumed_from_its_page(member, user, launched, 
     ]
     status = member.get(page(launched, "/status")).json
     assert (status["stop"], status["next_ms"], status["state"]) == (False, 10_000, "paused")
-    assert status["waits"].startswith("Paused since")
+    assert status["why"]["text"].startswith("Paused since")
     member.post(page(launched, "/resume"))
     assert "Pending" in main_of(member.get(page(launched)))
     assert member.get(page(launched, "/status")).json["next_ms"] == 3000
@@ -351,11 +279,12 @@ def test_a_scheduled_campaign_says_when_with_the_zone_spelled_out(member, launch
 
 
 def test_a_rest_that_waits_for_the_first_ten_can_be_sent_from_the_page(member, launched, store):
+    work(store)
     long_ago = now() - timedelta(seconds=240)
     values = {"first_ten": True, "total": 4000, "status": Status.PROCESSING, "started_at": long_ago}
     set_values(store, launched, **values)
     answer = member.get(page(launched))
-    assert "After 4 min the gateway's answers to the first 10 are not enough to go on" in main_of(answer)
+    assert "The other 3,990 wait: the gateway's answers to the first 10 since" in main_of(answer)
     assert "The other 3,990 are sent without waiting" in main_of(answer)
     assert button_of(answer, "/send-rest") == "Send the rest now"
     member.post(page(launched, "/send-rest"))
@@ -389,6 +318,25 @@ def test_list_shows_status_progress_cost_and_by_whom(member, user, launched):
     assert "continue Draft" in rows[0]
     assert rows[1].startswith("Spring sale Pending 0 of 3 0 sent 3")
     assert rows[1].endswith(user.email)
+
+
+def test_list_says_waiting_of_what_its_page_says_so_by_as_many_queries_as_for_one(member, launched, store, asked_by):
+    waits_for_a_gateway_that_is_away(store)
+    set_values(store, launched, status=Status.PROCESSING, queued=2, sent=1, started_at=now() - timedelta(seconds=90))
+    for _ in range(3):
+        member.post(page(launched, "/clone"))
+    one, _ = asked_by("/sms/campaigns")
+    change(store, Campaign, status=Status.PROCESSING, queued=2, confirmed_at=now(), started_at=now())
+    many, answer = asked_by("/sms/campaigns")
+
+    assert len(many) == len(one) <= 9
+    assert main_of(answer).count("Waiting") == 4
+    words = main_of(member.get(page(launched)))
+    poll = member.get(page(launched, "/status")).json
+    assert "Waiting Nothing is being sent at this moment." in words
+    assert "done, 33 % ·" not in words
+    assert poll["say"].startswith("Waiting: 33 %")
+    assert (poll["state"], poll["status"], poll["rate"], poll["eta"]) == ("waiting", "processing", None, None)
 
 
 def test_list_is_cut_into_pages(member, user, factory):

@@ -38,6 +38,14 @@ def test_rate_and_time_left_are_measured_from_the_start():
     assert pace(half, after(30)) == Pace(100.0, 30)
 
 
+@pytest.mark.parametrize("status", [Status.SCHEDULED, Status.PENDING, Status.PAUSED, Status.CANCELLED])
+def test_nothing_is_told_while_nothing_can_be_sent(status):
+    half = {"total": 100, "queued": 50, "sent": 50, "started_at": START}
+
+    assert pace(campaign(**half, status=status), after(30)) == Pace(None, None)
+    assert pace(campaign(**half), after(30), is_moving=False) == Pace(None, None)
+
+
 def test_after_the_end_there_is_a_rate_and_nothing_left():
     ended = campaign(total=100, sent=100, started_at=START, finished_at=after(20))
 
