@@ -20,7 +20,7 @@ from smsqueue.domain.questions import Question
 from smsqueue.domain.repeating import let_through
 from smsqueue.domain.resolving import Terms
 from smsqueue.domain.traffic import Traffic
-from smsqueue.domain.turns import CHUNK, Turn, traits_of
+from smsqueue.domain.turns import CHUNK, THREADS, Turn, traits_of
 from smsqueue.gateways.base import Gateway, LooksUp, Sent, Unknown
 from smsqueue.models import Campaign
 from smsqueue.queue.events import emit
@@ -92,7 +92,9 @@ class Clearing:
         with self._run.database.reading() as session:
             self._now = resolving.today(session)
             self._campaign = session.get_one(Campaign, self._campaign_id)
-            return questions.read(session, self._campaign, after, CHUNK, self._now)
+            found = questions.read(session, self._campaign, after, CHUNK, self._now)
+        # What has to go out once more is read just before: people may opt out, cancel or pause meanwhile.
+        return found[:THREADS] if any(self._is_repeated(question) for question in found) else found
 
     def _treat(self, chunk: Sequence[Question], turn: Turn) -> None:
         due = [question for question in chunk if self._is_due(question)]
@@ -105,7 +107,7 @@ class Clearing:
 
     def _let_through(self, due: list[Question]) -> list[Question]:
         """Leave out what would have to be sent once more and may not go out just now."""
-        again = [question for question in due if not can_look_up(self._gateways[question.gateway])]
+        again = [question for question in due if self._is_repeated(question)]
         if not again:
             return due
         passing = self._run.database.write(partial(let_through, traffic=self._traffic, wanted=again))
@@ -134,6 +136,10 @@ class Clearing:
 
     def _answered(self, question: Question, answer: Said | None) -> Answered:
         return Answered(question, answer, traits_of(self._gateways[question.gateway]))
+
+    def _is_repeated(self, question: Question) -> bool:
+        gateway = self._gateways.get(question.gateway)
+        return gateway is not None and not can_look_up(gateway)
 
     def _is_due(self, question: Question) -> bool:
         gateway = self._gateways.get(question.gateway)

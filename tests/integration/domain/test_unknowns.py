@@ -1,6 +1,7 @@
 """Unknown recipients are cleared up: by a look-up, by the same reference again, by a rule, or by people."""
 
 from datetime import timedelta
+from threading import Lock
 from typing import Any
 
 import pytest
@@ -9,10 +10,11 @@ import sqlalchemy as sa
 from smsqueue.cli.services import look_after_unknown
 from smsqueue.core.clock import now
 from smsqueue.db import table_of
-from smsqueue.domain import breaker, resolving, unknowns
+from smsqueue.domain import breaker, optouts, pausing, resolving, unknowns
 from smsqueue.domain.jobs import LookUpJob
 from smsqueue.domain.resolving import Terms
 from smsqueue.domain.senders import Senders
+from smsqueue.domain.turns import THREADS
 from smsqueue.domain.unknowns import Choice, Decision, TooEarly
 from smsqueue.gateways.base import Deferred, NotFound, Rejected, Sent, Traits, Unknown
 from smsqueue.models import Attempt, Campaign, Status, UnknownPolicy
@@ -479,3 +481,29 @@ def test_repeats_take_tokens_of_the_gateways_rate(office, make_crew):
     look(office, crew, campaign)
 
     assert len(gateway.calls) == 8, "half a second's worth of four a second, and not all six"
+
+
+@pytest.mark.parametrize("what", ["a STOP", "a cancel", "a pause"])
+def test_only_the_repeats_that_are_out_already_go_on_after(office, make_crew, what):
+    def end(number):
+        if what == "a STOP":
+            numbers = {(office.team.id, row.number) for row in office.recipients(campaign)}
+            office.store.write(lambda s: optouts.add_all(s, numbers, source="stop"))
+        elif what == "a cancel":
+            office.cancel(campaign)
+        else:
+            office.store.write(lambda s: pausing.pause(s, office.team.id, campaign.uuid))
+        return Sent(number)
+
+    gateway = Scripted(lambda outgoing: LOST)
+    gateway.traits = Traits(is_idempotent=True)
+    campaign, _ = lose(office, make_crew, gateway, count=32)
+    office.execute(sa.update(campaigns).values(status=Status.PROCESSING, finished_at=None))
+    office.execute(sa.text("DELETE FROM sms_gateways"))  # it hung, and is well again
+    age(office)
+    gateway.calls.clear()
+    once = Lock()
+    gateway.answer = lambda o: end(o.reference) if once.acquire(blocking=False) else Sent(o.reference)
+    look(office, make_crew(gateway), campaign)
+
+    assert len(gateway.calls) == THREADS
