@@ -28,7 +28,7 @@ OPEN = (Status.SCHEDULED, Status.PENDING, Status.PROCESSING, Status.PAUSED)
 TAKEN = (State.SENT, State.DELIVERED)
 NOT_ASKED = (State.SUPPRESSED, State.EXPIRED)
 """Of these no gateway was asked, so they tell nothing about the rest."""
-HELD_BACK = ("brake", "hours")
+HELD_BACK = ("brake", "hours", "let_go_hours")
 """The codes of those who wait for a person or for the morning, maybe for long, while the others could go."""
 AT_ONCE = 100
 """So many campaigns a worker looks after in one go, beside its jobs."""
