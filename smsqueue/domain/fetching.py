@@ -32,10 +32,14 @@ def can_fetch(gateway: Gateway | None) -> bool:
 
 
 def campaigns_without_reports(session: Session, most: int = 1000) -> list[int]:
-    """Return campaigns that have had texts without a report for a day, and for a week at most."""
+    """Return campaigns of which texts may have gone a day to a week ago, and that have some without a report.
+
+    Not only by their start: what was paused, or sent again, went later.
+    """
     now = today(session)
-    old = Campaign.started_at.between(now - KEPT, now - LATE)
-    found = sa.select(Campaign.id).where(Campaign.sent > 0, old).order_by(Campaign.id.desc()).limit(most)
+    late_enough = sa.or_(Campaign.finished_at.is_(None), Campaign.finished_at > now - KEPT)
+    some = (Campaign.sent > 0, Campaign.started_at < now - LATE, late_enough)
+    found = sa.select(Campaign.id).where(*some).order_by(Campaign.id.desc()).limit(most)
     return list(session.scalars(found))
 
 

@@ -137,3 +137,17 @@ def test_reports_that_were_lost_are_fetched_once_a_day(office, gateway, make_cre
     assert too_early == 0
     assert office.states(campaign) == {"delivered": 1, "undelivered": 2}
     assert office.reload(campaign).spent == 3
+
+
+@pytest.mark.parametrize(("ended", "jobs"), [(None, 1), (timedelta(days=3), 1), (timedelta(days=8), 0)])
+def test_reports_are_fetched_also_of_a_campaign_that_began_long_ago(office, make_crew, gateway, ended, jobs):
+    gateway.settings(p_report_lost=1)
+    crew = hire(make_crew, gateway)
+    office.launched(1)
+    crew.drain()
+    times = {"started_at": now() - timedelta(days=20), "finished_at": now() - ended if ended else None}
+    office.execute(sa.update(campaigns).values(times))
+
+    ask_for_reports(office.store, crew.services)
+
+    assert office.jobs("sms.fetch-reports") == jobs
