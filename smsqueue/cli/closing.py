@@ -52,16 +52,17 @@ def sheet(uuid: UUID, as_json: bool, as_csv: bool) -> None:
         raise click.UsageError("Choose one of --json and --csv.")
     with database().snapshot() as session:
         campaign = _find(session, uuid)
-        if as_csv:
-            for line in closing_list.as_csv(session, campaign):
-                click.echo(line, nl=False)
-            return
         found = closing.sheet(session, campaign)
+        if as_csv:
+            for line in closing_list.as_csv(session, campaign, found):
+                click.echo(line, nl=False)
     if as_json:
         show_json(found.as_dict())
-    else:
+    elif not as_csv:
         _show(campaign, found)
     if not found.adds_up:
+        for problem in found.told_problems:
+            click.echo(escape(problem), err=True)
         raise click.exceptions.Exit(1)
 
 
@@ -133,10 +134,6 @@ def _show(campaign: Campaign, found: Sheet) -> None:
         click.echo()
     rows = [[getattr(line, name) for name in COLUMNS.values()] for line in found.gateways]
     show_table(list(COLUMNS), rows, empty="No gateway was asked yet.")
-    for problem in found.problems:
-        click.echo(escape(problem), err=True)
-    if found.more_problems:
-        click.echo("There is more: `flask sms audit` names all.", err=True)
     click.echo("Everything adds up." if found.adds_up else "It does not add up.")
 
 

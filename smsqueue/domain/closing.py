@@ -129,6 +129,11 @@ class Sheet:
         return not self.problems
 
     @property
+    def told_problems(self) -> tuple[str, ...]:
+        """What does not add up, and whether there is more of it."""
+        return (*self.problems, "there is more: `flask sms audit` names all") if self.more_problems else self.problems
+
+    @property
     def accepted(self) -> int:
         """How many recipients a gateway took."""
         return sum(self.states[state] for state in ACCEPTED)

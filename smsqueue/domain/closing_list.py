@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from smsqueue.core import cells
+from smsqueue.domain.closing import Sheet
 from smsqueue.domain.laws import attempts, recipients, stream
 from smsqueue.models import Campaign
 from smsqueue.models.recipients import ACCEPTED, HELD
@@ -26,6 +27,7 @@ HEADS = (
     "Parts by the gateway",
     "Credits",
     "Time (UTC)",
+    "Checked (UTC)",
 )
 _RECIPIENT = ("source_row", "number", "state", "code", "error", "attempts", "segments", "price", "updated_at")
 _ATTEMPT = ("gateway", "gateway_reference", "parts", "ended_at", "reported_at")
@@ -64,8 +66,12 @@ def rows(session: Session, campaign: Campaign) -> Iterator[Row]:
         yield _row(row)
 
 
-def as_csv(session: Session, campaign: Campaign) -> Iterator[str]:
-    """Write the list as CSV, line by line, in a form that a spreadsheet cannot be made to calculate."""
+def as_csv(session: Session, campaign: Campaign, sheet: Sheet) -> Iterator[str]:
+    """Write the list as CSV, line by line, in a form that a spreadsheet cannot be made to calculate.
+
+    Below it stands what does not add up on the sheet, which is of the same moment.
+    """
+    checked = f"{sheet.checked_at:%Y-%m-%d %H:%M:%S}"
     yield cells.BOM + cells.line(*HEADS)
     for row in rows(session, campaign):
         yield cells.line(
@@ -81,7 +87,10 @@ def as_csv(session: Session, campaign: Campaign) -> Iterator[str]:
             "" if row.parts is None else row.parts,
             row.credits,
             f"{row.at:%Y-%m-%d %H:%M:%S}" if row.at else "",
+            checked,
         )
+    for problem in sheet.told_problems:
+        yield cells.line(cells.harmless(f"Does not add up: {problem}"))
 
 
 def _row(row: Any) -> Row:

@@ -32,7 +32,7 @@ def show(uuid: UUID) -> ResponseReturnValue:
 @bp.get("/<uuid:uuid>/sheet.csv")
 @access.member
 def download(uuid: UUID) -> ResponseReturnValue:
-    """Download every recipient with what became of it."""
+    """Download every recipient with what became of it, and below them what does not add up."""
     campaign = campaigns.find(db.session(), access.current_team_id(), uuid)
     if campaign.status == Status.DRAFT:
         return redirect(url_for("bulk.review", uuid=uuid))
@@ -44,4 +44,5 @@ def download(uuid: UUID) -> ResponseReturnValue:
 def _lines(database: Database, campaign_id: int) -> Iterator[str]:
     # A session of its own: the page's is over before the answer begins to flow.
     with database.snapshot() as session:
-        yield from closing_list.as_csv(session, session.get_one(Campaign, campaign_id))
+        campaign = session.get_one(Campaign, campaign_id)
+        yield from closing_list.as_csv(session, campaign, closing.sheet(session, campaign))

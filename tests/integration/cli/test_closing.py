@@ -59,6 +59,10 @@ def test_sheet_that_does_not_add_up_says_so_and_so_does_the_audit(run, office, e
     assert "Credits spent: the ledger says 1, but the accepted recipients cost 7" in result.stderr
     assert result.stdout.rstrip().endswith("It does not add up.")
     assert run("audit", code=1).stderr
+    for form in ("--csv", "--json"):
+        result = run("campaign", "sheet", str(ended.uuid), form, code=1)
+        assert "Credits spent: the ledger says 1, but the accepted recipients cost 7" in result.stderr
+        assert result.stdout
 
 
 def test_retry_says_what_it_would_do_and_does_it_once(run, office, ended):

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
@@ -187,7 +187,8 @@ def test_a_sheet_names_some_problems_and_says_that_there_are_more(office):
 def listed(office, campaign):
     """Read the list as a spreadsheet does."""
     with office.store.snapshot() as session:
-        text = "".join(closing_list.as_csv(session, session.get_one(Campaign, campaign.id)))
+        mine = session.get_one(Campaign, campaign.id)
+        text = "".join(closing_list.as_csv(session, mine, closing.sheet(session, mine)))
     return list(csv.DictReader(io.StringIO(text.removeprefix("\ufeff"))))
 
 
@@ -200,6 +201,19 @@ def test_the_list_has_everybody_and_its_credits_are_what_is_spent_or_held(office
     assert [row["Parts by the gateway"] for row in rows] == ["2", "1", "", ""]
     assert all(row["Number"].isdigit() for row in rows)
     assert all(row["Time (UTC)"] for row in rows)
+
+
+def test_the_list_says_when_it_was_checked_and_below_it_what_does_not_add_up(office, ended):
+    office.is_tampered = True
+    good = listed(office, ended)
+    office.execute(BROKEN["Recipients sent"])
+    bad = listed(office, ended)
+
+    (checked,) = {row["Checked (UTC)"] for row in good}
+    assert abs(datetime.fromisoformat(f"{checked}+00:00") - now()) < timedelta(minutes=5)
+    assert [row["State"] for row in bad[:4]] == [row["State"] for row in good]
+    assert bad[4]["Row"] == "Does not add up: Recipients sent: the counter says 3, but the list 2"
+    assert [row["Row"].partition(":")[0] for row in bad[5:]] == ["Does not add up"] * (len(bad) - 5)
 
 
 def test_no_cell_of_the_list_is_a_formula(office, ended):
