@@ -7,6 +7,7 @@ from smsqueue.cli.base import database, read, settings
 from smsqueue.cli.output import count, show_json, show_table
 from smsqueue.cli.services import build_registry
 from smsqueue.cli.times import DURATION
+from smsqueue.domain.gateway_lines import judge
 from smsqueue.domain.jobs import QUEUES
 from smsqueue.queue import clearing, monitor
 from smsqueue.queue.depths import ENOUGH
@@ -25,8 +26,8 @@ def monitor_command(*, queues: str | None, most: int | None, max_wait: float | N
     """Show queues and workers, and whether all is well.
 
     QUEUES limits the list to some, with commas between. Health is judged over all of them, by the rule of the page
-    /sms/queue/status: a worker runs, every queue with work is served, nothing has waited for too long. A queue that
-    is paused is not ill, unless it is over --max or --max-wait.
+    /sms/queue/status: a worker runs, every queue with work is served, nothing has waited for too long, and every
+    gateway in use can be reached. What an operator has paused is not ill, unless it is over --max or --max-wait.
 
     \b
     Example, for cron:  flask sms monitor --max 1000 --max-wait 5m || mail -s "queue" ops@example.org
@@ -34,7 +35,8 @@ def monitor_command(*, queues: str | None, most: int | None, max_wait: float | N
     Exit codes: 0 healthy, 1 not healthy, 2 wrong options.
     """
     limit = max(ENOUGH, (most or 0) + 1)
-    status = read(lambda session: monitor.status(session, QUEUES, limit=limit))
+    names = settings().gateways_in_use
+    status = read(lambda session: judge(session, monitor.status(session, QUEUES, limit=limit), names))
     chosen = _among(queues, [line.name for line in status.queues])
     full = [line.name for line in status.queues if most is not None and _size(line) > most]
     late = [line.name for line in status.queues if max_wait is not None and (line.oldest_wait_seconds or 0) > max_wait]

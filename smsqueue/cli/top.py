@@ -9,6 +9,7 @@ import time
 import tty
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from types import FrameType
 
@@ -19,10 +20,12 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
-from smsqueue.cli.base import read
+from smsqueue.cli.base import read, settings
 from smsqueue.cli.output import cell, show_table
 from smsqueue.db import first_line
+from smsqueue.domain.gateway_lines import judge
 from smsqueue.domain.jobs import QUEUES
 from smsqueue.observe.redaction import escape, scrub
 from smsqueue.queue import top
@@ -64,7 +67,13 @@ def top_command(interval: float, once: bool) -> None:
 
 
 def _look() -> Picture:
-    return read(lambda session: top.look(session, QUEUES))
+    names = settings().gateways_in_use
+
+    def look(session: Session) -> Picture:
+        picture = top.look(session, QUEUES)
+        return replace(picture, status=judge(session, picture.status, names))
+
+    return read(look)
 
 
 def _live(interval: float) -> None:

@@ -23,6 +23,8 @@ states = table_of(GatewayState)
 FAILURES = 10
 """So many calls in a row, over all workers, that came to nothing open the breaker."""
 PROBE_SECONDS = 3.0
+US = "smsqueue"
+"""Who has paused a gateway that nobody has."""
 MISDIRECTED = frozenset({"http_301", "http_302", "http_303", "http_307", "http_308"})
 
 
@@ -78,7 +80,7 @@ def note(session: Session, standing: Standing, answers: Sequence[Answer], now: d
     """Learn from answers of a gateway; say whether its row was changed. Nothing is written while all goes well."""
     trailing, reason, is_answered = _failures(answers)
     if any(map(_is_misdirected, answers)):
-        pause(session, standing.name, "smsqueue", "it redirects, so its address must be wrong", now)
+        pause(session, standing.name, US, "it redirects, so its address must be wrong", now)
         return True
     is_closing = is_answered and bool(standing.opened_at or standing.failures)
     if is_closing:

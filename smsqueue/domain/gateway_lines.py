@@ -1,7 +1,7 @@
 """How each gateway is at this moment, for the queue's page and for the command line."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -11,6 +11,7 @@ from smsqueue.core.clock import now
 from smsqueue.domain import breaker, pace
 from smsqueue.domain.breaker import Standing
 from smsqueue.domain.traffic import rate_of
+from smsqueue.queue.monitor import QueueStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,21 @@ def lines(session: Session, names: Iterable[str]) -> list[GatewayLine]:
         rate = pace.now_at(row.per_second, max(0.0, seconds), None) if row else None
         found.append(_line(standings.get(name) or Standing(name), rate))
     return found
+
+
+def judge(session: Session, status: QueueStatus, names: Collection[str]) -> QueueStatus:
+    """Say in the head line which of the gateways in use takes nothing, where the queues have nothing worse to say."""
+    standings = breaker.read(session)
+    shut = [each for name in names if (each := standings.get(name)) and each.words]
+    if not shut or not status.healthy or status.maintenance:
+        return status
+    first = min(shut, key=lambda each: each.paused_at is not None)
+    by_hand = first.paused_at is not None and not (first.paused_by or "").startswith(f"{breaker.US}: ")
+    if by_hand and status.pauses:
+        return status
+    word, verb = ("Paused" if by_hand else "Stopped", "resume") if first.paused_at else ("Slow", "show")
+    headline = f"{word}: {(first.words or '').replace('Gateway', 'gateway', 1)}"
+    return replace(status, healthy=by_hand, headline=headline, advice=f"flask sms gateway {verb} {first.name}")
 
 
 def _line(standing: Standing, lowered_to: float | None) -> GatewayLine:

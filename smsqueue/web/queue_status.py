@@ -9,7 +9,7 @@ from flask_wtf import FlaskForm
 from wtforms import SelectChoice, SelectField, StringField
 from wtforms.validators import AnyOf, DataRequired, Length
 
-from smsqueue.domain.gateway_lines import lines
+from smsqueue.domain.gateway_lines import judge, lines
 from smsqueue.domain.jobs import QUEUES
 from smsqueue.extensions import db, write
 from smsqueue.queue import control, history, monitor
@@ -97,8 +97,9 @@ def resume() -> ResponseReturnValue:
 
 def _facts() -> dict[str, Any]:
     session = db.session()
-    gateways = lines(session, current_app.config["SETTINGS"].gateways_in_use)
-    return {"status": monitor.status(session, QUEUES), "paces": history.paces(session), "gateways": gateways}
+    names = current_app.config["SETTINGS"].gateways_in_use
+    status = judge(session, monitor.status(session, QUEUES), names)
+    return {"status": status, "paces": history.paces(session), "gateways": lines(session, names)}
 
 
 def _page(form: PauseForm, facts: dict[str, Any]) -> str:

@@ -3,15 +3,17 @@
 import pytest
 import sqlalchemy as sa
 
+from smsqueue.cli.group import sms
 from smsqueue.core.clock import now
 from smsqueue.domain import breaker
 from smsqueue.domain.jobs import SendResetMailJob
+from smsqueue.models import GatewayState
 from smsqueue.queue import control, workers
 from smsqueue.queue.dispatch import SECOND, clock_us, enqueue
 from smsqueue.queue.history import MINUTE, stats
 from smsqueue.queue.models import WorkerRow
 from smsqueue.web.queue_status import brief, duration
-from tests.integration.web.parts import part
+from tests.integration.web.parts import part, words_of
 from tests.web import main_of, one, page_of
 
 
@@ -54,6 +56,62 @@ def test_page_and_json_say_how_the_gateways_are_since_when_and_why(operator, sto
     assert "flask sms gateway resume simulated" in row
     assert (shown["name"], shown["state"], shown["why"]) == ("simulated", "paused", "ann@example.com: they bill twice")
     assert shown["since"] is not None
+
+
+def away(session):
+    """Let the breaker of the only gateway open."""
+    session.add(GatewayState(name="simulated", failures=10, opened_at=now(), reason="no answer in time."))
+
+
+def paused(session):
+    """Let an operator pause the only gateway."""
+    breaker.pause(session, "simulated", "ben", "moves house", now())
+
+
+def misdirected(session):
+    """Let a redirection pause the only gateway."""
+    breaker.pause(session, "simulated", "smsqueue", "it redirects", now())
+
+
+def paused_with_the_queue(session):
+    """Let operators pause the queue, too."""
+    control.pause(session, "sms", author="ann")
+    away(session)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "begins", "has", "healthy", "advice"),
+    [
+        (away, "Slow: gateway simulated cannot be reached since ", "(no answer in time)", False, "gateway show"),
+        (paused, "Paused: gateway simulated is paused since ", "by ben: moves house", True, "gateway resume"),
+        (misdirected, "Stopped: gateway simulated is paused since ", "it redirects", False, "gateway resume"),
+        (paused_with_the_queue, "Slow: gateway simulated cannot", "no answer", False, "gateway show"),
+    ],
+)
+def test_head_line_says_that_a_gateway_takes_nothing(app, operator, store, *, trouble, begins, has, healthy, advice):
+    store.write(lambda session: workers.register(session, ["sms", "notifications", "default"], 60))
+    store.write(trouble)
+
+    status = operator.get("/sms/queue/status?format=json").json
+    command = f"flask sms {advice} simulated"
+    monitor = app.test_cli_runner().invoke(sms, ["monitor"])
+    top = app.test_cli_runner().invoke(sms, ["top", "--once"])
+
+    assert status["headline"].startswith(begins)
+    assert has in status["headline"]
+    assert (status["healthy"], status["advice"]) == (healthy, command)
+    words = words_of(operator.get("/sms/queue/status"), ".notice-warn" if healthy else ".notice-bad")
+    assert status["headline"] in words
+    assert command in words
+    assert monitor.stdout.splitlines()[:2] == [status["headline"], f"Try: {command}"]
+    assert monitor.exit_code == int(not healthy)
+    assert f"{status['headline']} (try: {command})" in top.stdout
+
+
+def test_a_gateway_that_nobody_uses_is_no_matter_for_the_head_line(operator, store):
+    store.write(lambda session: workers.register(session, ["sms", "notifications", "default"], 60))
+    store.write(lambda session: breaker.pause(session, "twilio", "ben", "not yet", now()))
+    assert operator.get("/sms/queue/status?format=json").json["headline"] == "Healthy"
 
 
 def test_browser_gets_the_page_although_it_takes_everything(operator):
