@@ -184,7 +184,8 @@ def read_secrets(environ: Mapping[str, str]) -> tuple[dict[str, str], list[Probl
     problems: list[Problem] = []
     for name in sorted(named):
         try:
-            values[name.removeprefix(SECRET_PREFIX)] = environment.read_secret(name, environ)
+            if found := environment.read_secret(name, environ):
+                values[name.removeprefix(SECRET_PREFIX)] = found
         except environment.BadSettings as error:
             problems += error.problems
     return values, problems
@@ -206,8 +207,17 @@ def together(gateway: str, values: GatewaySettings, chosen_by: str = "SMS_GATEWA
         yield from _declaration(values.http_gateway_file, values)
     if gateway == "vonage":
         yield from _vonage(values, chosen_by)
-    if gateway == "kannel" and "%" in values.callback_base_url:
+    if gateway == "kannel":
+        yield from _kannel(values)
+
+
+def _kannel(values: GatewaySettings) -> Iterator[Problem]:
+    if "%" in values.callback_base_url:
         yield Problem("SMS_CALLBACK_BASE_URL", values.callback_base_url, "must not have % in it, which Kannel expands")
+    for attribute, option in environment.options(GatewaySettings).items():
+        found = getattr(values, attribute)
+        if attribute in {"kannel_username", "kannel_password", "kannel_smsc"} and not found.isprintable():
+            yield option.problem(ascii(found), "must be one line, of letters that can be seen")
 
 
 def _vonage(values: GatewaySettings, chosen_by: str) -> Iterator[Problem]:

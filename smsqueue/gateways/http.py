@@ -1,6 +1,7 @@
 """One HTTP call to a gateway, and what can be concluded from it without knowing the gateway."""
 
 import json
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -39,6 +40,8 @@ SAID = {
     "IncompleteRead": "the line was cut",
 }
 """What exceptions mean, for people; any other is named as it is."""
+logging.getLogger("urllib3").setLevel(logging.CRITICAL)
+"""It logs whole addresses, in which passwords, numbers and texts may stand; what went wrong is in our own words."""
 DIGITS = re.compile(r"\d(?:[ ().-]?\d){6,}")
 
 
@@ -86,7 +89,9 @@ class HttpCaller:
         """One call; without an answer it is Deferred when surely nothing was sent, else Unknown."""
         prepared = self._blank.copy()
         prepared.method, prepared.url, prepared.body = request.method, request.url, request.body
-        prepared.headers.update(request.headers)
+        # As UTF-8, like bodies and addresses; a `str` would go out as Latin-1 or not at all.
+        written: dict[str, Any] = {name: value.encode() for name, value in request.headers.items()}
+        prepared.headers.update(written)
         prepared.headers["Content-Length"] = str(len(request.body or b""))
         try:
             return self._call(prepared)

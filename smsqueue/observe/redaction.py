@@ -4,7 +4,7 @@ import re
 
 _UUID = r"\b[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}\b"
 _INTERNATIONAL = r"\+[ (]{0,2}\d(?:[\s().\-/\u00a0]{0,2}\d){6,14}"
-_RUN = r"(?<![\w.])\d{9,15}(?!\w)"
+_RUN = r"(?:(?<![\w.])|(?<=%2[Bb]))\d{9,15}(?!\w)"  # in an address, a plus is %2B
 # A uuid is matched first, so that a run of digits inside one is no number.
 _NUMBER = re.compile(f"({_UUID})|{_INTERNATIONAL}|{_RUN}")
 _ID = re.compile(r"(?:\bid|_id|\bids|\bpid)[\"']?[ =:]{1,2}\Z", re.IGNORECASE)

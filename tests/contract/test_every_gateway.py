@@ -202,6 +202,14 @@ def test_no_exception_escapes_whatever_is_answered(kind, tmp_path):
     assert not any(isinstance(outcome, (Sent, Deferred)) for outcome in outcomes)
 
 
+@pytest.mark.parametrize("more", [{}, {"KANNEL_METHOD": "get"}])
+def test_an_address_with_what_is_secret_is_not_logged_for_a_bad_header(kind, tmp_path, caplog, more):
+    outcome, _ = kind.send(answering("400 Bad Request", b"", "no header at all"), tmp_path, **more)
+    assert outcome
+    for secret in (*kind.secrets, TEXT, "2015550100"):
+        assert secret not in unquote_plus(caplog.text)
+
+
 @pytest.fixture
 def away(kind: Kind, tmp_path: Path) -> Iterator[object]:
     adapter = kind.build(tmp_path, "http://127.0.0.1:9")

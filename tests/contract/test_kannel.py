@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from urllib.parse import parse_qs, quote, urlencode, urlsplit
+from urllib.parse import parse_qs, quote, quote_plus, urlencode, urlsplit
 
 import pytest
 
@@ -64,6 +64,15 @@ def test_get_says_the_same_in_the_address(tmp_path):
     assert (method, given["text"], given["charset"], given["coding"]) == ("GET", LONG.text, "UTF-8", "2")
     assert (given["user"], given["pass"], given["to"]) == ("ann", "passw0rd-of-kannel", "+12015550100")
     assert given["dlr-url"].endswith(f"/r-1/{TOKEN}?type=%d&at=%T&why=%A")
+
+
+@pytest.mark.parametrize("method", ["post", "get"])
+def test_a_password_may_have_any_letters(tmp_path, method):
+    environ = {"KANNEL_PASSWORD": "пароль é", "KANNEL_METHOD": method}
+    outcome, requests = KANNEL_KIND.send(KANNEL_KIND.taken, tmp_path, **environ)
+    assert outcome == Sent("")
+    written = {"post": "X-Kannel-Password: пароль é\r\n", "get": quote_plus("пароль é")}[method]
+    assert written.encode() in requests[0]
 
 
 def test_without_an_address_for_reports_none_is_asked_for(tmp_path):

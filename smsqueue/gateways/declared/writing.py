@@ -46,7 +46,7 @@ def write(call: Call, values: Mapping[str, str]) -> Request | Rejected:
         )
     if call.place != "none":
         headers.setdefault("Content-Type", TYPES[call.place])
-    if any(not _fits(value) for value in headers.values()):
+    if not all(value.isprintable() for value in headers.values()):
         return BROKEN
     url = fill(call.url, values, lambda value: quote(value, safe=""))
     if call.query:
@@ -78,7 +78,3 @@ def _tree(value: Any, values: Mapping[str, str]) -> Any:
     if isinstance(value, dict):
         return {name: _tree(each, values) for name, each in value.items()}
     return [_tree(each, values) for each in value] if isinstance(value, list) else value
-
-
-def _fits(value: str) -> bool:
-    return value.isprintable() and all(ord(letter) < 256 for letter in value)

@@ -5,7 +5,7 @@ import pytest
 from smsqueue.config import Settings
 from smsqueue.core.environment import BadSettings
 from tests.contract.gateways import SECRET
-from tests.contract.kinds import KANNEL, KINDS, TWILIO, VONAGE
+from tests.contract.kinds import DECLARED, KANNEL, KINDS, TWILIO, VONAGE
 
 
 @pytest.fixture
@@ -57,6 +57,9 @@ WRONG = [
         "SMS_CALLBACK_SECRET (5 characters) must have at least 32",
     ),
     ("simulated", {"KANNEL_CALLBACK_ADDRESSES": "10.0.0.0/33"}, "must be addresses or networks with commas between"),
+    ("kannel", {**KANNEL, "KANNEL_PASSWORD": "one\ntwo"}, "KANNEL_PASSWORD (hidden) must be one line"),
+    ("kannel", {**KANNEL, "KANNEL_USERNAME": "a\0nn"}, "must be one line, of letters that can be seen"),
+    ("kannel", {**KANNEL, "KANNEL_SMSC": "main\udce9"}, "must be one line, of letters that can be seen"),
     ("simulated", {"KANNEL_URL": "kannel:13013"}, "must be an address that starts with http:// or https://"),
 ]
 
@@ -85,6 +88,14 @@ def test_secrets_come_from_files_too_and_are_never_shown(tmp_path, complaints):
     assert both == [
         "HTTP_GATEWAY_SECRET_KEY (hidden) is set, and HTTP_GATEWAY_SECRET_KEY_FILE too: set only one of them"
     ]
+
+
+def test_a_secret_that_was_left_blank_is_not_set(complaints, tmp_path):
+    file = tmp_path / "gateway.toml"
+    file.write_text(DECLARED.replace("URL", "https://sms.example.org"))
+    environ = {"HTTP_GATEWAY_FILE": str(file), "HTTP_GATEWAY_SECRET_KEY": "typed", "HTTP_GATEWAY_SECRET_HOOK": " "}
+    (problem,) = complaints("http", **environ)
+    assert problem.endswith("report.secret needs HTTP_GATEWAY_SECRET_HOOK, which is not set")
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=list(KINDS))

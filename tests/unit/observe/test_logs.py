@@ -85,6 +85,8 @@ def test_json_line_has_the_facts_as_fields(start_logs):
         ("+1 (201) 555.0123", "+• (•••) •••.•123"),
         ("447700900123", "•••••••••123"),
         ("to:0770090012", "to:•••••••012"),
+        ("To=%2B447700900123&Page=1", "To=%2B•••••••••123&Page=1"),
+        ("to=%2b447700900123", "to=%2b•••••••••123"),
     ],
 )
 def test_number_is_masked_to_its_last_three_digits(start_logs, log_format, spelled, shown):
