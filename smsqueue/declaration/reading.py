@@ -180,6 +180,8 @@ def _listener(file: _File, section: Section | None, paths: tuple[str, ...]) -> L
     )
     if signature != "token" and not found.secret:
         section.wrong("secret", f"is needed by signature = {signature}, for example {{secret.KEY}}")
+    if signature == "hmac" and found.method == "GET":
+        section.wrong("signature", "= hmac covers the body, and a GET has none: use basic or token")
     if signature == "hmac" and not found.header:
         section.wrong("header", "is needed by signature = hmac")
     for word, state in states.items():

@@ -160,6 +160,12 @@ def test_report_is_believed_by_its_signature_and_read_by_its_paths(declared):
     assert declared.reports(told({"ref": "r-1", "state": "HUH"})) == []
 
 
+def test_nobody_proves_anything_by_an_empty_secret(declared):
+    listener = replace(declared.declaration.report, secret="{to}")
+    declared.declaration = replace(declared.declaration, report=listener)
+    assert declared.verify(told({"ref": "r-1"}, "")) is Verdict.UNSIGNED
+
+
 @pytest.mark.parametrize(("token", "reference"), [(ADDRESS.token("r-1"), "r-1"), ("", ""), ("x" * 32, "")])
 def test_the_address_names_the_text_only_with_its_token(declared, token, reference):
     callback = replace(told({"id": "h-1", "state": "UNDELIV"}), reference="r-1", token=token)
@@ -198,7 +204,7 @@ reference_pattern = 'id=(\\w+)'
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"), [(TEXT, Sent("abc")), ("two\nlines", "bad_header"), ("😀", "bad_header")]
+    ("text", "expected"), [(TEXT, Sent("abc")), ("Жду 😀", Sent("abc")), ("two\nlines", "bad_header")]
 )
 def test_form_header_and_pattern(tmp_path, text, expected):
     with RawServer(answering("200 OK", b"OK id=abc")) as server:
@@ -213,4 +219,5 @@ def test_form_header_and_pattern(tmp_path, text, expected):
     assert outcome == expected
     head, body = server.requests[0].split(b"\r\n\r\n", 1)
     assert head.startswith(b"PUT /send HTTP/1.1")
-    assert body == urlencode({"to": "+12015550100", "text": TEXT}).encode()
+    assert f"X-Text: {text}\r\n".encode() in head
+    assert body == urlencode({"to": "+12015550100", "text": text}).encode()

@@ -339,6 +339,15 @@ def test_only_what_vonage_signed_is_genuine(sms, how):
     )
 
 
+def test_no_field_can_be_hidden_in_the_name_of_another(sms):
+    second = [("concat", "true"), ("concat-part", "2"), ("concat-ref", "7"), ("concat-total", "2")]
+    rest = [("msisdn", "12015550100"), ("text", "STOP by at noon")]
+    assert sms.verify(told(dict(second + rest))) is Verdict.GENUINE
+    alone = {"concat=true&concat-part=2&concat-ref=7&concat-total=2&msisdn": "12015550100", "text": "STOP by at noon"}
+    assert signature(alone.items(), SECRET, "sha256") == signature(second + rest, SECRET, "sha256")
+    assert sms.verify(told(alone)) is Verdict.FORGED
+
+
 def test_sig_may_be_in_capitals(sms):
     callback = told(report("delivered"))
     head, _, sig = callback.url.rpartition("sig=")

@@ -19,7 +19,7 @@ def verify(listener: Listener, callback: Callback, address: Address) -> Verdict:
         return address.verify(callback)
     name = "authorization" if listener.signature == "basic" else listener.header
     given = callback.headers.get(name, "")
-    if not given:
+    if not given or not listener.secret:
         return Verdict.UNSIGNED
     if listener.signature == "basic":
         return verdict(same(given, basic(listener.user, listener.secret)))

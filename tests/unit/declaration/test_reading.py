@@ -95,6 +95,7 @@ def test_each_mistake_is_told_with_its_line(problems, old, new, line, problem):
     assert f"line {line}: {problem}" in problems(GOOD.replace(old, new, 1))
 
 
+COVERS = "= hmac covers the body, and a GET has none: use basic or token"
 ENDINGS = "sent, delivered, undelivered, expired, failed, cancelled"
 
 
@@ -102,6 +103,8 @@ ENDINGS = "sent, delivered, undelivered, expired, failed, cancelled"
     ("more", "problem"),
     [
         ("[report]\nsignature = 'hmac'\n", "report.secret is needed by signature = hmac, for example {secret.KEY}"),
+        ("[report]\nsignature = 'hmac'\nmethod = 'GET'\n", f"report.signature {COVERS}"),
+        ("[inbound]\nsignature = 'hmac'\nmethod = 'GET'\n", f"inbound.signature {COVERS}"),
         ("[report]\nsignature = 'rsa'\n", "report.signature must be hmac or basic or token"),
         ("[report]\nstates = { A = 'arrived' }\n", f"report.A must be one of {ENDINGS}"),
         ("[report]\nanswer_status = 500\n", "report.answer_status must be a number from 200 to 299"),
