@@ -15,7 +15,7 @@ from smsqueue.db import Database, changed, table_of
 from smsqueue.domain import optouts
 from smsqueue.domain.errors import NotFound
 from smsqueue.domain.goodbye import Goodbye
-from smsqueue.domain.meanings import Meaning, meaning_of, own_words
+from smsqueue.domain.meanings import Meaning, meaning_of, own_words, words_of_country
 from smsqueue.domain.storable import clean
 from smsqueue.gateways.base import Inbound
 from smsqueue.models import Campaign, InboundText, Recipient, Team
@@ -35,6 +35,7 @@ class Texted:
 
     team_id: int
     own_words: list[str]
+    """Those of its country's languages, too."""
 
 
 def receive(database: Database, gateway: str, told: Inbound, now: datetime, goodbye: Goodbye | None = None) -> None:
@@ -126,8 +127,9 @@ def _teams_that_texted(session: Session, number: str) -> list[Texted]:
         .group_by(campaigns.c.team_id)
         .subquery()
     )
-    found = sa.select(Team.id, Team.opt_out_words).join(mine, mine.c.team_id == Team.id).order_by(mine.c.latest.desc())
-    return [Texted(team_id, own_words(words)) for team_id, words in session.execute(found)]
+    teams = sa.select(Team.id, Team.opt_out_words, Team.country).join(mine, mine.c.team_id == Team.id)
+    found = session.execute(teams.order_by(mine.c.latest.desc()))
+    return [Texted(team_id, own_words(words) + words_of_country(country)) for team_id, words, country in found]
 
 
 def _reference(told: Inbound) -> str | None:

@@ -9,6 +9,26 @@ STOP = frozenset({"STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT", "RE
 """As the whole text."""
 FIRST = frozenset({"STOP", "STOPALL", "UNSUBSCRIBE"})
 """As the first word it is enough."""
+OF_LANGUAGES = {
+    ("STOPP", "ABMELDEN"): "AT CH DE LI LU",
+    ("ARRETER", "DESABONNER"): "BE CA CH FR LU MC",
+    ("BAJA",): "AR BO CL CO CR CU DO EC ES GQ GT HN MX NI PA PE PR PY SV UY VE",
+    ("PARAR", "SAIR"): "AO BR MZ PT",
+    ("ANNULLA",): "CH IT SM",
+    ("AFMELDEN",): "BE NL SR",
+    ("WYPISZ",): "PL",
+    ("AFMELD",): "DK",
+    ("STOPP", "AVMELD"): "NO",
+    ("STOPP", "AVSLUTA"): "FI SE",
+    ("LOPETA",): "FI",
+}
+"""As the whole text, beside those above, for teams in these countries.
+
+No list of a gateway has them: AWS and Twilio name English words, and ARRET for Canada
+(docs.aws.amazon.com/sms-voice/latest/userguide/keywords-required.html,
+www.twilio.com/docs/messaging/tutorials/advanced-opt-out, www.twilio.com/docs/proxy/opt-out-keywords). So these are the
+plain words of each language, and a team adds its own. There are none for START: not to be texted is the better mistake.
+"""
 START = frozenset({"START", "YES", "UNSTOP"})
 HELP = frozenset({"HELP", "INFO"})
 
@@ -36,6 +56,11 @@ def meaning_of(text: str, own_words: Iterable[str] = ()) -> Meaning:
     if whole in HELP:
         return Meaning.HELP
     return Meaning.MAYBE if "STOP" in whole or any(word in words for word in own) else Meaning.OTHER
+
+
+def words_of_country(country: str) -> list[str]:
+    """Return the words for "no more" in the languages of a country, as ISO code; none but the usual: an empty list."""
+    return sorted({word for words, where in OF_LANGUAGES.items() if country in where.split() for word in words})
 
 
 def own_words(written: str) -> list[str]:

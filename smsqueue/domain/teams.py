@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from smsqueue.core import phones, zones
 from smsqueue.core.errors import SmsQueueError
-from smsqueue.domain import accounts, options, routing
+from smsqueue.domain import accounts, meanings, options, routing
 from smsqueue.models import Team
 
 MOST = 10_000_000
@@ -51,6 +51,7 @@ def told(team: Team) -> list[Rule]:
     allowed = team.allowed_countries
     where = "every country" if allowed is None else ", ".join(sorted(map(phones.country_name, allowed)))
     ten, typed, cap = f"{team.first_ten_above:,}", f"{team.type_count_above:,}", f"{team.daily_cap:,}"
+    usual = ", ".join(["STOP", *meanings.words_of_country(team.country)])
     copies, slices = team.copies_per_hour, team.max_slices
     return [
         Rule("countries", "Countries", where, "where the team may send"),
@@ -61,7 +62,7 @@ def told(team: Team) -> list[Rule]:
         Rule("daily-cap", "Daily cap", _or(team.daily_cap, f"{cap} recipients", "none"), "by the team's time zone"),
         Rule("copies-per-hour", "Same text to one number", _or(copies, f"{copies} an hour", "any"), "more is held"),
         Rule("max-slices", "Sent at the same time", _or(slices, f"{slices}", "any number"), "parts of its campaigns"),
-        Rule("opt-out-words", "Opt-out words", team.opt_out_words or "the usual ones", "besides STOP and the like"),
+        Rule("opt-out-words", "Opt-out words", team.opt_out_words or "the usual ones", f"besides {usual} and the like"),
         Rule("gateways", "Gateways", team.gateways or "as the settings say", "in order of preference"),
     ]
 

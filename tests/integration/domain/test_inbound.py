@@ -62,6 +62,14 @@ def test_a_teams_own_word_holds_for_that_team_only(store, office, texted):
     assert (on_list(office), on_list(other)) == ([(texted, "stop")], [])
 
 
+def test_words_of_the_languages_of_a_teams_country_hold_for_that_team_only(store, office, texted):
+    other = Office.open(store, "Other", 10)
+    Desk(other).sent()
+    office.execute(sa.update(Team).where(Team.id == office.team.id).values(country="ES"))
+    hear(office, texted, "Baja")
+    assert (on_list(office), on_list(other)) == ([(texted, "stop")], [])
+
+
 def test_start_lets_texts_in_again_but_not_past_a_persons_word(office, texted):
     hear(office, texted, "STOP")
     hear(office, texted, "START")

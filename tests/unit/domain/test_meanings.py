@@ -2,7 +2,8 @@
 
 import pytest
 
-from smsqueue.domain.meanings import Meaning, meaning_of, own_words
+from smsqueue.core import phones
+from smsqueue.domain.meanings import OF_LANGUAGES, Meaning, meaning_of, own_words, words_of_country
 
 
 @pytest.mark.parametrize(
@@ -54,3 +55,26 @@ def test_a_team_has_words_of_its_own():
         assert meaning_of(text, words) is Meaning.STOP, text
     assert meaning_of("so, basta", words) is Meaning.MAYBE
     assert meaning_of("mehr", words) is Meaning.OTHER
+
+
+@pytest.mark.parametrize(
+    ("country", "text"),
+    [
+        ("DE", "Stopp!"),
+        ("CH", "arrêter"),
+        ("CH", "annulla"),
+        ("MX", "baja"),
+        ("BR", "Sair"),
+        ("FI", "lopeta"),
+        ("SE", "STOPP"),
+    ],
+)
+def test_the_languages_of_a_teams_country_have_their_words(country, text):
+    assert meaning_of(text, words_of_country(country)) is Meaning.STOP
+    assert meaning_of(text, words_of_country("US")) is not Meaning.STOP
+
+
+def test_words_of_languages_are_read_as_they_are_written_and_belong_to_countries():
+    for words, countries in OF_LANGUAGES.items():
+        assert [meaning_of(word, [word]) for word in words] == [Meaning.STOP] * len(words)
+        assert all(phones.country_name(code) != code for code in countries.split())
