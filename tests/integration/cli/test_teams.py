@@ -29,6 +29,11 @@ def test_rules_are_set_in_their_stored_form_and_shown(run, store, ann):
     assert "20,000 recipients" in shown
 
 
+def test_words_for_stop_of_the_countrys_languages_are_shown(run):
+    run("user", "create", "zoe@example.org", "--team", "New", "--country", "DE")
+    assert "besides STOP, ABMELDEN, STOPP and the like" in run("team", "show", "New").stdout
+
+
 def test_team_show_as_json(run, ann):
     shown = json.loads(run("team", "show", "Front", "--json").stdout)
     assert (shown["name"], shown["country"], shown["first_ten_above"]) == ("Front", "GB", 500)
