@@ -169,7 +169,8 @@ def _stop(session: Session, campaign: Campaign, told: Told) -> None:
         nested.rollback()  # at this moment somebody has sent the rest, or another has stopped it
         return
     nested.commit()
-    emit_once_committed(session, "campaign.stopped", campaign_id=campaign.id, reason=reason)
+    shown = f"{told.refused} of {told.asked} refused"  # without the cause, which may repeat the text
+    emit_once_committed(session, "campaign.stopped", campaign_id=campaign.id, reason=shown)
     holding.let_go(session, campaign_tag(campaign.id))  # they find nothing left, and end
 
 

@@ -81,7 +81,8 @@ def stop_for_account(session: Session, campaign: Campaign, refusal: Rejected) ->
     running = sa.update(campaigns).where(campaigns.c.id == campaign.id, campaigns.c.status.in_(RUNNING))
     if changed(session, running.values(error=reason, gave_up=campaigns.c.gave_up + 1)):
         holding.let_go(session, campaign_tag(campaign.id))
-        emit_once_committed(session, "campaign.stopped", campaign_id=campaign.id, reason=reason)
+        told = f"the gateway refuses our account ({refusal.code})"  # its words may repeat the text
+        emit_once_committed(session, "campaign.stopped", campaign_id=campaign.id, reason=told)
 
 
 def end_what_may_not_go(session: Session, campaign: Campaign, rows: Rows, now: datetime) -> bool:

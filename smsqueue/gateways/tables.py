@@ -1,7 +1,6 @@
 """A gateway's codes and what each means: one table per gateway, and what is done with a code that is in none."""
 
 import logging
-import re
 import threading
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
@@ -13,8 +12,6 @@ from smsqueue.gateways.http import tidy
 logger = logging.getLogger(__name__)
 
 Class = Literal["refused", "account", "throttled", "not sent", "unknown"]
-QUOTED = re.compile(r"""["'`“‘«].+["'`”’»]""")
-"""What a gateway repeats of our request, the text among it, stands in quotes."""
 SAME_REFUSALS = 20
 """So many equal refusals by a code that nobody knows, with no acceptance between, speak of the account."""
 
@@ -51,6 +48,11 @@ def throttled(reason: str, after_seconds: float = 0) -> Meaning:
     return Meaning("throttled", reason, after_seconds=after_seconds)
 
 
+def not_sent(reason: str, after_seconds: float = 0) -> Meaning:
+    """Surely not accepted, since nobody there can take it at the moment."""
+    return Meaning("not sent", reason, after_seconds=after_seconds)
+
+
 def unknown(reason: str) -> Meaning:
     """Nobody can tell."""
     return Meaning("unknown", reason)
@@ -84,7 +86,10 @@ class Table:
 
     def _unlisted(self, code: str, words: str, otherwise: Outcome) -> Outcome:
         if code:
-            self._tell_once(logging.WARNING, "%s answered with a code that is in no table: %s %s", code, masked(words))
+            # None of its words: part of the text may be in them.
+            followed = otherwise.code if isinstance(otherwise, Rejected) else type(otherwise).__name__.lower()
+            more = f"({followed}), in {len(words)} letters that are hidden"
+            self._tell_once(logging.WARNING, "%s answered with a code that is in no table: %s %s", code, more)
         if not isinstance(otherwise, Rejected):
             return otherwise
         shown = tidy(code, 40) or otherwise.code
@@ -106,11 +111,6 @@ class Table:
             self._told.add(code)
         if is_new:
             logger.log(level, words, self._gateway, tidy(code, 40), more)
-
-
-def masked(words: str) -> str:
-    """Hide what a gateway's words may repeat of a text."""
-    return QUOTED.sub("•••", words)
 
 
 def _outcome(meaning: Meaning, code: str, wait: float) -> Outcome:
