@@ -116,7 +116,7 @@ def test_full_queue_is_not_sent_and_only_by_the_exact_words(tmp_path):
     full = answering("503 Service Unavailable", b"Temporal failure, try again later.")
     outcome, _ = KANNEL_KIND.send(full, tmp_path)
     assert isinstance(outcome, Deferred)
-    assert (outcome.cause, outcome.after_seconds) == ("throttled", 10)
+    assert (outcome.cause, outcome.after_seconds) == ("unreachable", 10)
 
 
 @pytest.mark.parametrize(

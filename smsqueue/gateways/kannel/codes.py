@@ -1,12 +1,12 @@
 """What smsbox answers, which are words and no codes, and the types of its reports."""
 
 from smsqueue.gateways.base import Ending
-from smsqueue.gateways.tables import Meaning, account, our_bug, refused, throttled, unknown
+from smsqueue.gateways.tables import Meaning, account, not_sent, our_bug, refused, unknown
 
 TAKEN = {"0: Accepted for delivery", "3: Queued for later delivery"}
 ANSWERS: dict[str, Meaning] = {
     "sent_at_once": unknown("The gateway has immediate-sendsms-reply set, so its answer tells nothing: unset it"),
-    "queue_full": throttled("The gateway's queue is full", after_seconds=10),
+    "queue_full": not_sent("The gateway's queue is full", after_seconds=10),
     "not_authorised": account("The gateway does not accept our name and password"),
     "not_found": account("There is no sendsms at KANNEL_URL"),
     "not_routable": refused("There is no route to this number, or the text was too old"),
