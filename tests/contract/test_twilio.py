@@ -194,6 +194,8 @@ OTHER = "SM" + "9" * 32
         ([], {}, NotFound),
         ([listed(300, body="x")], {"next_page_uri": "/more"}, Unknown),
         ([listed(-300, body="x")], {"next_page_uri": "/more"}, NotFound),
+        ([listed(2), listed(300, OTHER)], {"next_page_uri": "/more"}, Unknown),
+        ([listed(2), listed(-300, OTHER)], {"next_page_uri": "/more"}, Sent),
         (None, {}, Unknown),
     ],
 )
@@ -207,6 +209,20 @@ def test_look_up_takes_exactly_one_that_can_be_it(tmp_path, messages, more, expe
     assert server.requests[0].startswith(
         f"GET /2010-04-01/Accounts/{ACCOUNT}/Messages.json?To=%2B12015550100&Page".encode()
     )
+
+
+def test_a_page_of_the_longest_texts_can_be_read(tmp_path):
+    def answer(connection):
+        (head, _, _) = server.requests[-1].decode().partition(" HTTP/")
+        many = int(parse_qs(head)["PageSize"][0])
+        longest = [listed(300, OTHER, body="ж" * 1600, uris="x" * 1000)] * (many - 1)
+        taking("200 OK", {"messages": [*longest, listed(2)]})(connection)
+
+    with RawServer(answer) as server:
+        adapter = TWILIO_KIND.build(tmp_path, server.url)
+        found = adapter.look_up(outgoing(), AT)
+        adapter.close()
+    assert isinstance(found, Sent)
 
 
 def test_an_empty_look_up_is_believed_only_where_the_operator_says_so(tmp_path, twilio):

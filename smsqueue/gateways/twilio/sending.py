@@ -30,7 +30,7 @@ from smsqueue.gateways.twilio import callbacks, codes
 
 LONGEST_TEXT = 1600  # UTF-16 units
 LONGEST_VALIDITY = 36_000
-LOOKED_AT = 20  # messages of a look-up, as many as fit in what we read
+LOOKED_AT = 5  # messages of a look-up: as many of the longest, each letter as six, as fit in what we read
 BEFORE, AFTER = timedelta(seconds=5), timedelta(seconds=120)
 REPEAT_REPORTS = "#rc=5&rp=all"  # for Twilio, not part of the address: a report that we cannot take comes again
 SID = re.compile(r"[SM]M[0-9a-f]{32}")
@@ -105,13 +105,11 @@ class TwilioGateway(HttpAdapter):
             return Unknown("The list of messages could not be read.")
         messages = [each for each in listed if isinstance(each, dict)]
         mine = [each for each in messages if self._is_mine(each, outgoing, since) and each.get("sid") not in bound]
-        if len(mine) == 1:
-            return _sent(mine[0]) or Unknown("The message found has no reference.")
-        if mine:
+        if len(mine) > 1:
             return Unknown(f"{len(mine)} messages look like this attempt.")
         if values.get("next_page_uri") and not any(_created(each, before=since - BEFORE) for each in messages):
             return Unknown("The list of messages to this number is too long to be sure.")
-        return NotFound()
+        return (_sent(mine[0]) or Unknown("The message found has no reference.")) if mine else NotFound()
 
     def fetch(self, reference: str) -> Report | Unknown:
         """Ask what became of a message."""
