@@ -8,6 +8,8 @@ from smsqueue.models import Campaign, Status
 
 ENOUGH_SECONDS = 2
 """A rate measured for less says nothing."""
+YOUNG_SECONDS = 120
+"""Within so long nothing can have been at rest for long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +34,12 @@ def summary(campaign: Campaign) -> dict[str, Any]:
     }
 
 
-def pace(campaign: Campaign, now: datetime, *, is_moving: bool = True) -> Pace:
-    """Measure the rate since the start, and from it the time left; while nothing can be sent there is neither."""
+def pace(campaign: Campaign, now: datetime, *, is_moving: bool = True, lately: float | None = None) -> Pace:
+    """Measure the rate, and from it the time left; while nothing can be sent there is neither.
+
+    It is that since the start, unless what was tried `lately` (recipients a second) tells that there was a time in
+    which nothing could be sent, or the campaign runs again: then it is this.
+    """
     if campaign.started_at is None or not campaign.done:
         return Pace(None, None)
     if campaign.finished_at is None and not (is_moving and campaign.status == Status.PROCESSING):
@@ -42,8 +48,11 @@ def pace(campaign: Campaign, now: datetime, *, is_moving: bool = True) -> Pace:
     if seconds < ENOUGH_SECONDS and not campaign.finished_at:
         return Pace(None, None)
     rate = campaign.done / max(seconds, 0.001)
-    left = None if campaign.finished_at else round((campaign.total - campaign.done) / rate)
-    return Pace(60 * rate, left)
+    if campaign.finished_at:
+        return Pace(60 * rate, None)
+    if campaign.reopened or (lately is not None and seconds > YOUNG_SECONDS and not 0.5 < lately / rate < 2):
+        rate = lately or 0.0
+    return Pace(60 * rate, round((campaign.total - campaign.done) / rate)) if rate else Pace(None, None)
 
 
 def _iso(moment: datetime | None) -> str | None:

@@ -5,8 +5,8 @@ A poll asks for it every few seconds: the place comes with the campaign, and all
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -20,12 +20,17 @@ from smsqueue.domain.jobs import CAMPAIGN
 from smsqueue.domain.pace import rates
 from smsqueue.domain.settlement import Rows, in_rows
 from smsqueue.domain.traffic import rate_of
-from smsqueue.models import Campaign, Recipient, State
+from smsqueue.models import Attempt, Campaign, Recipient, State, Status
 from smsqueue.queue.dialects import now_us
 from smsqueue.queue.dispatch import jobs, when
 from smsqueue.queue.workers import is_running, workers
 
-recipients = table_of(Recipient)
+recipients, attempts = table_of(Recipient), table_of(Attempt)
+LATELY = timedelta(seconds=120)
+LAST = 500
+"""The pace is told by so many of the last attempts of all campaigns, at most; of faster ones it cannot be told."""
+ENOUGH_SECONDS = 2
+"""A pace measured for less says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,8 @@ class Place:
     """When the next of the others is; None: there is none."""
     rows: Rows
     """Which recipients the next one is for."""
+    lately: float | None = None
+    """How many recipients a second were tried lately; None: that cannot be told, or nobody has asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +86,18 @@ class Surroundings:
     """By campaign."""
 
 
-def find(session: Session, team_id: int, uuid: UUID) -> tuple[Campaign, Place]:
-    """Return a team's campaign with its place in the line; raise NotFound, also for another team's."""
+def find(session: Session, team_id: int, uuid: UUID, now: datetime) -> tuple[Campaign, Place]:
+    """Return a team's campaign with its place in the line and its pace; raise NotFound, also for another team's."""
     tag = sa.literal(CAMPAIGN) + sa.cast(Campaign.id, sa.String(20))
-    mine = sa.select(Campaign, *_columns(tag)).where(Campaign.uuid == uuid, Campaign.team_id == team_id)
+    columns = (*_columns(tag), *_lately(now - LATELY))
+    mine = sa.select(Campaign, *columns).where(Campaign.uuid == uuid, Campaign.team_id == team_id)
     row = session.execute(mine.execution_options(populate_existing=True)).first()
     if row is None:
         raise NotFound("campaign")
-    return row[0], _place(*row[1:])
+    campaign, *place, tried, first = row
+    seconds = (now - first).total_seconds() if first else LATELY.total_seconds()
+    lately = None if tried is None or seconds < ENOUGH_SECONDS else tried / seconds
+    return campaign, replace(_place(*place), lately=lately)
 
 
 def places_of(session: Session, campaign_ids: Collection[int]) -> dict[int, Place]:
@@ -125,6 +136,20 @@ def _columns(tag: sa.ColumnElement[str]) -> tuple[sa.ScalarSelect[Any], ...]:
     due = sa.select(sa.func.min(jobs.c.available_at)).where(*waiting)
     payload = sa.select(jobs.c.payload).where(*waiting).order_by(jobs.c.available_at, jobs.c.id).limit(1)
     return held.scalar_subquery(), due.scalar_subquery(), payload.scalar_subquery()
+
+
+def _lately(since: datetime) -> list[sa.Case[Any]]:
+    """Select how many of the last attempts of all are of a campaign that is being sent, and when the first of all was.
+
+    They are at the end of the table: that costs the same however many attempts there are.
+    """
+    columns = (attempts.c.recipient_id, attempts.c.started_at, attempts.c.outcome)
+    last = sa.select(*columns).order_by(attempts.c.id.desc()).limit(LAST).subquery("last")
+    mine = (recipients.c.id == last.c.recipient_id, recipients.c.campaign_id == Campaign.id)
+    tried = sa.select(sa.func.count()).where(*mine, last.c.started_at > since, last.c.outcome != "deferred")
+    first = sa.select(sa.func.min(last.c.started_at)).where(last.c.started_at > since)
+    is_sent = Campaign.status == Status.PROCESSING
+    return [sa.case((is_sent, each.correlate(Campaign).scalar_subquery())) for each in (tried, first)]
 
 
 def _place(held: int | None, due: int | None, payload: str | None) -> Place:

@@ -247,7 +247,7 @@ def _put_off(campaign: Campaign, row: PutOff) -> Reason:
     if row.code == brake.HELD:
         what = f"Held since {at(since)}: {reason.removeprefix('Held: ')}."
         who = f"It waits until somebody of the team lets it go, or cancels{_in_time(campaign)}."
-    elif row.code == holding_back.NIGHT:
+    elif row.code in holding_back.NIGHTS:
         what = f"{reason} (since {at(since)})."
         is_never = row.until >= brake.FOR_EVER
         who = "Only somebody who cancels ends that" if is_never else f"It goes on by itself on {at(row.until)}"

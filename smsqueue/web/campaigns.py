@@ -52,13 +52,13 @@ def index() -> ResponseReturnValue:
 @access.member
 def show(uuid: UUID) -> ResponseReturnValue:
     """Show how far a campaign is, what it cost, and its recipients."""
-    campaign = campaigns.find(db.session(), access.current_team_id(), uuid)
+    campaign, place = surroundings.find(db.session(), access.current_team_id(), uuid, now())
     if campaign.status == Status.DRAFT:
         return redirect(url_for("bulk.review", uuid=uuid))
     state, number = _chosen_state(), request.args.get("number", "")[:20]
     after = request.args.get("after", 0, type=typed.row)
     found = roll.page(db.session(), campaign, state=state, number=number, after=after, limit=PAGE + 1)
-    live = _live(campaign)
+    live = _live(campaign, place)
     return render_template(
         "campaigns/show.html",
         entries=roll.entries(db.session(), campaign, found[:PAGE], live["why"], now()),
@@ -75,7 +75,7 @@ def show(uuid: UUID) -> ResponseReturnValue:
 @access.poll
 def status(uuid: UUID) -> ResponseReturnValue:
     """Answer the page's poll: the numbers, the changed parts of the page, and when to ask again."""
-    campaign, place = surroundings.find(db.session(), access.current_team_id(), uuid)
+    campaign, place = surroundings.find(db.session(), access.current_team_id(), uuid, now())
     facts = _checking_facts(campaign) if campaign.status == Status.DRAFT else _sending_facts(campaign, place)
     version = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
     answer = Response(json.dumps({**facts, "v": version}), mimetype="application/json")
@@ -144,14 +144,14 @@ def _chosen_state() -> str | None:
     return wanted if wanted in set(State) else None
 
 
-def _live(campaign: Campaign, place: Place | None = None) -> dict[str, Any]:
+def _live(campaign: Campaign, place: Place) -> dict[str, Any]:
     """Gather what the page and its poll show of a campaign."""
     why = waiting.why_campaign(db.session(), campaign, place)
     return {
         "campaign": campaign,
         "has_rest_waiting": first_ten.is_waiting(campaign) and campaign.status in RUNNING,
         "summary": progress.summary(campaign),
-        "pace": progress.pace(campaign, now(), is_moving=why is None or why.is_moving),
+        "pace": progress.pace(campaign, now(), is_moving=why is None or why.is_moving, lately=place.lately),
         "over": is_over(campaign),
         "why": why,
         "state": _chosen_state(),

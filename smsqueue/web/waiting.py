@@ -18,8 +18,8 @@ def why_check(session: Session, campaign: Campaign) -> Reason | None:
     return why.of_queue(session, "default", campaign.created_at, maintenance.wishes())
 
 
-def why_campaign(session: Session, campaign: Campaign, place: Place | None = None) -> Reason | None:
-    """Say why a campaign waits, by one query where its place in the line is known; None when it does not."""
+def why_campaign(session: Session, campaign: Campaign, place: Place) -> Reason | None:
+    """Say why a campaign waits, by one query; None when it does not."""
     return why.of_campaign(session, campaign, gateways(), now(), wishes=maintenance.wishes(), place=place)
 
 

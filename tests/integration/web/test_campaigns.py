@@ -9,6 +9,7 @@ from smsqueue.core.clock import now
 from smsqueue.domain import credits
 from smsqueue.models import Attempt, Campaign, Recipient, State, Status
 from smsqueue.queue import workers
+from smsqueue.queue.models import JobRow
 from tests.integration.web.parts import attribute, part, words_of
 from tests.integration.web.test_waiting import CAUSES, change, waits_for_a_gateway_that_is_away, work
 from tests.web import main_of, page_of
@@ -84,6 +85,30 @@ def test_status_has_the_keys_of_the_command_and_what_the_page_needs(member, laun
     assert (status["stop"], status["next_ms"], status["percent"]) == (False, 3000, 33)
     assert "1 of 3 done, 33 %" in " ".join(status["html"]["live"].split())
     assert status["say"].startswith("Processing: 33 %")
+
+
+@pytest.mark.databases("sqlite", "postgresql", "mariadb")
+def test_campaign_that_runs_again_has_the_pace_of_the_last_attempts(member, launched, store):
+    worker_id = work(store)
+    change(store, JobRow, reserved_at=1, worker_id=worker_id)
+    yesterday = now() - timedelta(days=1)
+    set_values(store, launched, status=Status.PROCESSING, started_at=yesterday, reopened=1, queued=1, sent=2)
+
+    def attempt(session):
+        first, second, third = session.scalars(sa.select(Recipient.id).order_by(Recipient.row))
+        for recipient_id, started_at, outcome in (
+            (first, yesterday, "sent"),
+            (second, now() - timedelta(seconds=30), "sent"),
+            (third, now() - timedelta(seconds=20), "deferred"),
+        ):
+            facts = {"number": 1, "claim_token": "t", "gateway": "simulated", "reference": f"r{recipient_id}"}
+            session.add(Attempt(recipient_id=recipient_id, started_at=started_at, outcome=outcome, **facts))
+
+    store.write(attempt)
+    status = member.get(page(launched, "/status")).json
+    assert status["rate"] == pytest.approx(2, rel=0.1)
+    assert status["eta"] == pytest.approx(30, abs=3)
+    assert "2 a minute · less than a minute left" in main_of(member.get(page(launched)))
 
 
 def test_status_is_not_sent_again_while_nothing_changed(member, launched, store):

@@ -13,7 +13,7 @@ def campaign(**values):
     """Make a campaign that is not in any database."""
     counters = dict.fromkeys((state.value for state in State), 0)
     money = {"charged": 0, "returned": 0, "spent": 0}
-    return Campaign(**{"total": 0, "status": Status.PROCESSING, **counters, **money, **values})
+    return Campaign(**{"total": 0, "status": Status.PROCESSING, "reopened": 0, **counters, **money, **values})
 
 
 def after(seconds):
@@ -44,6 +44,31 @@ def test_nothing_is_told_while_nothing_can_be_sent(status):
 
     assert pace(campaign(**half, status=status), after(30)) == Pace(None, None)
     assert pace(campaign(**half), after(30), is_moving=False) == Pace(None, None)
+
+
+@pytest.mark.parametrize("lately", [None, 1.0, 2.0, 3.0])
+def test_the_pace_is_that_since_the_start_while_the_last_two_minutes_do_not_deny_it(lately):
+    half = campaign(total=1000, queued=500, sent=500, started_at=START)
+
+    assert pace(half, after(300), lately=lately) == Pace(100.0, 300)
+
+
+@pytest.mark.parametrize(
+    ("lately", "shown"), [(10.0, Pace(600.0, 50)), (0.5, Pace(30.0, 1000)), (0.0, Pace(None, None))]
+)
+def test_after_a_night_or_an_outage_the_pace_is_that_of_the_last_two_minutes(lately, shown):
+    half = campaign(total=1000, queued=500, sent=500, started_at=START)
+
+    assert pace(half, after(12 * 3600 if lately > 1 else 300), lately=lately) == shown
+
+
+@pytest.mark.parametrize(
+    ("lately", "shown"), [(2.0, Pace(120.0, 5)), (None, Pace(None, None)), (0.0, Pace(None, None))]
+)
+def test_a_campaign_that_runs_again_the_next_day_has_the_pace_of_now(lately, shown):
+    again = campaign(total=1000, queued=10, sent=990, started_at=START, reopened=1)
+
+    assert pace(again, after(24 * 3600), lately=lately) == shown
 
 
 def test_after_the_end_there_is_a_rate_and_nothing_left():
