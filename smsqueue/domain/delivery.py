@@ -7,7 +7,7 @@ an attempt was taken. Locks are taken as everywhere: recipients by id, then escr
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,15 +15,17 @@ from sqlalchemy.orm import Session
 
 from smsqueue.bulk import insert_new, update_many
 from smsqueue.db import Database, table_of
-from smsqueue.domain import completion, optouts, ranks, stopping
+from smsqueue.domain import completion, optouts, ranks, references, stopping
 from smsqueue.domain.paying import Move, pay
 from smsqueue.domain.storable import clean
 from smsqueue.gateways.base import Rejected, Report, Sent
-from smsqueue.models import Attempt, Campaign, DeliveryReport, GatewayReference, Recipient, State
+from smsqueue.models import Attempt, Campaign, DeliveryReport, Recipient, State
 from smsqueue.queue.events import emit_once_committed
 
 attempts, recipients, reports_ = table_of(Attempt), table_of(Recipient), table_of(DeliveryReport)
-campaigns, references = table_of(Campaign), table_of(GatewayReference)
+campaigns = table_of(Campaign)
+COPIES_COME = timedelta(hours=1)
+"""So long after a report its copies come: what was to be done about it may have been lost with a process."""
 WORDS = {
     "undelivered": "The gateway could not deliver it.",
     "expired": "It could not be delivered before it was too old.",
@@ -81,7 +83,7 @@ def apply(session: Session, gateway: str, reports: Iterable[Report], now: dateti
     told = _unique(reports)
     if not told:
         return Applied()
-    told = _with_our_references(session, gateway, told)
+    told = references.add_ours(session, gateway, told)
     asked = {"ids": sorted({report.reference for report in told if report.reference}), "gateway": gateway}
     found = {row.reference: row for row in session.execute(_find, asked)} if asked["ids"] else {}
     held = _lock_all(session, {row.recipient_id for row in found.values()})
@@ -96,7 +98,14 @@ def apply(session: Session, gateway: str, reports: Iterable[Report], now: dateti
     emit_once_committed(session, "reports.applied", gateway=gateway, count=len(told))
     if unknown:
         emit_once_committed(session, "reports.unknown", gateway=gateway, count=unknown)
-    return replace(_raise(session, news, known, held, now), reports=len(told), unknown=unknown)
+    refusals = {
+        held[found[each.reference].recipient_id].campaign_id: _refusal(each)
+        for each in told
+        if each.scope == "account" and each.reference in found
+        if _is_recent(each, known[found[each.reference].id], now)
+    }
+    applied = _raise(session, news, known, held, now)
+    return replace(applied, reports=len(told), unknown=unknown, refusals=refusals)
 
 
 def accept(session: Session, taken: Mapping[int, Sent], now: datetime) -> Applied:
@@ -104,8 +113,9 @@ def accept(session: Session, taken: Mapping[int, Sent], now: datetime) -> Applie
 
     What is known better already stays; what is due after the commit is done by `follow_up`.
     """
-    asked = sa.select(attempts.c.recipient_id).where(attempts.c.id.in_(sorted(taken)))
-    held = _lock_all(session, set(session.scalars(asked)))
+    asked = session.execute(sa.select(attempts).where(attempts.c.id.in_(sorted(taken)))).all()
+    held = _lock_all(session, {row.recipient_id for row in asked})
+    references.keep(session, {(row.gateway, taken[row.id].reference): row.reference for row in asked})
     news = {
         id_: _News(
             Report(state="sent", gateway_reference=sent.reference, price=sent.price), sent.parts, is_reported=False
@@ -113,6 +123,12 @@ def accept(session: Session, taken: Mapping[int, Sent], now: datetime) -> Applie
         for id_, sent in taken.items()
     }
     return _raise(session, news, _attempts_of(session, held), held, now)
+
+
+def catch_up(session: Session, ours: Mapping[references.Key, str], now: datetime) -> list[Applied]:
+    """Apply reports that came before it was known whom they tell of."""
+    early = references.early(session, ours)
+    return [apply(session, gateway, told, now) for gateway, told in sorted(early.items())]
 
 
 def follow_up(database: Database, applied: Applied) -> None:
@@ -143,18 +159,6 @@ def _unique(reports: Iterable[Report]) -> list[Report]:
         )
         found.setdefault((short.reference, short.gateway_reference, short.state), short)
     return list(found.values())
-
-
-def _with_our_references(session: Session, gateway: str, told: list[Report]) -> list[Report]:
-    """Find ours where only the gateway's came."""
-    theirs = {each.gateway_reference for each in told if not each.reference and each.gateway_reference}
-    if not theirs:
-        return told
-    kept = sa.select(references.c.gateway_reference, references.c.reference).where(
-        references.c.gateway == gateway, references.c.gateway_reference.in_(sorted(theirs))
-    )
-    ours: dict[str, str] = dict(session.execute(kept).all())
-    return [each if each.reference else replace(each, reference=ours.get(each.gateway_reference, "")) for each in told]
 
 
 def _lock_all(session: Session, ids: Collection[int]) -> dict[int, Any]:
@@ -231,7 +235,7 @@ def _raise(
     pay(session, moves)
     _note_opt_outs(session, [held[id_] for id_, told in theirs.items() if any(each.opted_out for each in told)], now)
     waited = {move.campaign_id for move in moves if move.source in (State.QUEUED, State.SENDING)}
-    return Applied(changed=len(moves), may_close=frozenset(waited), refusals=_refusals(theirs, held))
+    return Applied(changed=len(moves), may_close=frozenset(waited))
 
 
 def _is_news(row: Any, each: _News) -> bool:
@@ -284,10 +288,11 @@ def _note_opt_outs(session: Session, rows: Sequence[Any], now: datetime) -> None
     optouts.add_all(session, {(team_of[row.campaign_id], row.number) for row in rows}, source="gateway", at=now)
 
 
-def _refusals(theirs: Mapping[int, Sequence[Report]], held: Mapping[int, Any]) -> dict[int, Rejected]:
-    return {
-        held[id_].campaign_id: Rejected(each.code or each.state, each.reason or WORDS.get(each.state, ""), "account")
-        for id_, told in theirs.items()
-        for each in told
-        if each.scope == "account"
-    }
+def _is_recent(told: Report, row: Any, now: datetime) -> bool:
+    """Say whether a report is news of an attempt, or a copy of what was told lately."""
+    is_raised = ranks.is_raised(row.outcome, row.reported, told.state)
+    return is_raised or (row.reported_at is not None and now - row.reported_at < COPIES_COME)
+
+
+def _refusal(told: Report) -> Rejected:
+    return Rejected(told.code or told.state, told.reason or WORDS.get(told.state, ""), "account")

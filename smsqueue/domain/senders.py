@@ -1,17 +1,20 @@
 """The threads that call the gateways. They never touch the database."""
 
 import queue
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from threading import Lock, Thread, current_thread
 from time import monotonic
 
+from smsqueue.domain import references
 from smsqueue.domain.intents import NOT_CALLED, Intent
 from smsqueue.domain.journal import Answer
 from smsqueue.domain.places import Places
+from smsqueue.domain.references import Key
 from smsqueue.domain.routing import Routes
 from smsqueue.domain.storable import storable
 from smsqueue.domain.traffic import Traffic
+from smsqueue.domain.turns import traits_of
 from smsqueue.gateways.base import Deferred, Gateway, Outcome, Unknown
 
 MayCall = Callable[[float], bool]
@@ -108,6 +111,7 @@ class Senders:
         sender_limit: float = 0,
     ) -> None:
         self.gateways = dict(gateways)
+        self._nameless = {name for name, each in gateways.items() if not traits_of(each).reports_name_ours}
         self.routes = routes or Routes(tuple(gateways), {})
         most = max(concurrency, most)
         self.lines = {name: Line(gateway, Places(concurrency, most)) for name, gateway in gateways.items()}
@@ -124,6 +128,12 @@ class Senders:
     def line(self) -> Line:
         """The line to it."""
         return self.lines[self.gateway.name]
+
+    def nameless(self, answers: Iterable[Answer]) -> dict[Key, str]:
+        """Return our references, by the gateways' own, of what was taken by those whose reports name theirs alone."""
+        if not self._nameless:
+            return {}
+        return references.of_answers(answer for answer in answers if answer.intent.gateway in self._nameless)
 
     def close(self) -> None:
         """Let the threads end; calls in flight are waited for."""

@@ -3,8 +3,6 @@
 One coordinator (the worker's main thread) owns the database; the senders' threads only call.
 """
 
-import random
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -12,12 +10,22 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from smsqueue.db import first_line, is_away
-from smsqueue.domain import completion, holding_back, intents, journal, overlaps, pace, standing, stopping
+from smsqueue.domain import (
+    completion,
+    delivery,
+    holding_back,
+    intents,
+    journal,
+    overlaps,
+    pace,
+    references,
+    standing,
+    stopping,
+)
 from smsqueue.domain.counting import Changes
+from smsqueue.domain.insisting import insist
 from smsqueue.domain.intents import Intent, Portion, Sender
 from smsqueue.domain.journal import Answer
 from smsqueue.domain.routing import Leg
@@ -36,7 +44,6 @@ FLUSH_ROWS = 16
 FLUSH_SECONDS = 0.25
 LOOK_SECONDS = 0.2
 """How often a slice looks for more urgent work."""
-LONGEST_PAUSE_SECONDS = 5.0
 IDLE_SECONDS = 1.0
 """A slice that could start nothing, and nobody knows why, is not looked at again at once."""
 T = TypeVar("T")
@@ -143,6 +150,9 @@ class SliceRun:
         lease, ends = self.run.lease, self._written + self.run.lease.seconds
         for intent in began:  # none is called so late that somebody may have decided about it
             self.calls.start(intent, lambda seconds: steady() < ends and lease.covers(seconds))
+        if ours := self.senders.nameless(answers):  # of some the report was here before the answer
+            for applied in self._insist(lambda session: delivery.catch_up(session, ours, self._now())):
+                delivery.follow_up(self.run.database, applied)
 
     def _exchange(self, session: Session, answers: list[Answer], lost: list[Intent]) -> list[Intent]:
         """One transaction of the window. `lost` are the intents of a commit whose answer did not arrive."""
@@ -166,6 +176,7 @@ class SliceRun:
             self._campaign = session.get_one(Campaign, self.campaign_id)  # stopped meanwhile: not put back
         shut = self._traffic.open_gateways
         journal.record(session, self._campaign, answers, changes, now=self._now(), shut=shut)
+        references.keep(session, self.senders.nameless(answers))
         self._stop_for_account(session, answers)
 
     def _ask(self, session: Session) -> list[tuple[Leg, Pass]]:
@@ -207,8 +218,7 @@ class SliceRun:
             raise LeaseLost(self.run.claim.id)
 
     def _is_over(self, session: Session) -> bool:
-        if self.ends is None:
-            self.ends = self._reason(session)
+        self.ends = self.ends or self._reason(session)
         return self.ends is not None
 
     def _reason(self, session: Session) -> str | None:
@@ -227,11 +237,10 @@ class SliceRun:
         return None
 
     def _stop_for_account(self, session: Session, answers: list[Answer]) -> None:
-        for answer in answers:
-            if isinstance(answer.outcome, Rejected) and answer.outcome.scope == "account":
-                stopping.stop_for_account(session, self._campaign, answer.outcome)
-                self.ends = "the gateway refuses our account"
-                return
+        told = [answer.outcome for answer in answers if isinstance(answer.outcome, Rejected)]
+        if refusal := next((each for each in told if each.scope == "account"), None):
+            stopping.stop_for_account(session, self._campaign, refusal)
+            self.ends = "the gateway refuses our account"
 
     def _rest(self, session: Session) -> Snooze | None:
         """Say when the rest of the slice is due; None when there is none."""
@@ -278,17 +287,7 @@ class SliceRun:
         return self.senders.routes.in_use(wishes) & self.senders.gateways.keys()
 
     def _insist(self, use_case: Callable[[Session], T]) -> T:
-        """Write, however long the database is away: what the gateway answered is not forgotten for that."""
-        pause = 0.1
-        while True:
-            try:
-                return self.run.database.write(use_case)
-            except DBAPIError as error:
-                if not is_away(error):
-                    raise
-                emit("database.away", worker_id=self.run.lease.worker_id, reason=first_line(error))
-                time.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - jitter, not a secret
-                pause = min(LONGEST_PAUSE_SECONDS, pause * 2)
+        return insist(self.run.database, use_case, worker_id=self.run.lease.worker_id)
 
     def _now(self) -> datetime:
         """The database's time, read once a stretch and carried on by a clock that nobody can set."""

@@ -161,6 +161,8 @@ class Traits:
     max_per_second: float | None = None
     """Segments; None: no limit of its own."""
     has_reports: bool = False
+    reports_name_ours: bool = True
+    """Reports carry our reference, and not the gateway's alone."""
     has_inbound: bool = False
     is_fake: bool = False
     """Nothing is really sent."""

@@ -186,6 +186,23 @@ def test_traits_are_those_of_the_declaration(declared):
     traits = declared.traits
     assert (traits.is_idempotent, traits.trusts_not_found, traits.max_per_second) == (True, True, 7)
     assert (traits.has_reports, traits.has_inbound, traits.answer_status) == (True, True, 200)
+    assert traits.reports_name_ours
+
+
+@pytest.mark.parametrize(
+    ("in_report", "in_request", "names_ours"),
+    [('reference = "ref"', "", True), ("", 'dlr = "{callback_url}"', True), ("", "", False)],
+)
+def test_it_is_known_whether_reports_name_our_reference(tmp_path, in_report, in_request, names_ours):
+    file = tmp_path / "own.toml"
+    report = f'{in_report}\ngateway_reference = "id"\nstatus = "state"\nstates = {{ ok = "delivered" }}'
+    signed = 'signature = "hmac"\nheader = "X-Signature"\nsecret = "{secret.HOOK}"'
+    request = f'url = "URL/send"\n[request.json]\nto = "{{to}}"\n{in_request}'.replace("URL", "http://127.0.0.1:9")
+    taken = 'when = { status = [200], json = "id" }\nreference = "id"'
+    file.write_text(f"[request]\n{request}\n[accepted]\n{taken}\n[report]\n{signed}\n{report}\n")
+    adapter = HTTP.build(tmp_path, "http://127.0.0.1:9", HTTP_GATEWAY_FILE=str(file))
+    adapter.close()
+    assert adapter.traits.reports_name_ours is names_ours
 
 
 FORM = """

@@ -54,6 +54,7 @@ class DeclaredGateway(HttpAdapter):
             tells_wait="as declared" if declared.retry_after.path or declared.retry_after.header else "no",
             max_per_second=declared.max_per_second,
             has_reports=declared.report is not None,
+            reports_name_ours=declared.report is None or _names_ours(declared.report, declared.request),
             has_inbound=declared.inbound is not None,
             answer_status=declared.report.answer_status if declared.report else 204,
         )
@@ -154,6 +155,12 @@ class DeclaredGateway(HttpAdapter):
         request = self._written(question.call, outgoing) if question else None
         answer = self.caller.call(request) if isinstance(request, Request) else None
         return Seen(answer) if isinstance(answer, Answer) else None
+
+
+def _names_ours(listener: Listener, request: Call) -> bool:
+    """Say whether our reference comes back, in a report or in the address that it is told to."""
+    is_told = listener.signature != "token" and bool(listener.paths.get("reference"))
+    return is_told or "{callback_url}" in repr(request)
 
 
 def _report(listener: Listener, values: Any, reference: str, state: Any) -> Report:

@@ -3,6 +3,7 @@
 import threading
 from collections import defaultdict
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 from typing import Any
 from uuid import uuid4
@@ -14,15 +15,16 @@ from hypothesis import strategies as st
 from sqlalchemy.orm import Session
 
 from smsqueue.core.clock import now
-from smsqueue.domain import credits, delivery, journal, settlement
+from smsqueue.domain import credits, delivery, journal, references, settlement
 from smsqueue.domain.counting import Changes
+from smsqueue.domain.delivery import Applied
 from smsqueue.domain.journal import Answer
 from smsqueue.domain.stopping import NotRunning
-from smsqueue.gateways.base import Deferred, Outcome, Rejected, Report, Sent, Unknown
-from smsqueue.models import Campaign, DeliveryReport, GatewayReference, LedgerTransaction, OptOut, State, Status
+from smsqueue.gateways.base import Deferred, Outcome, Outgoing, Rejected, Report, Sent, Traits, Unknown
+from smsqueue.models import Campaign, DeliveryReport, LedgerTransaction, OptOut, State, Status
 from tests.desk import Desk
 from tests.domain_fixtures import Office
-from tests.domain_workers import at_once, waiting
+from tests.domain_workers import Scripted, at_once, waiting
 from tests.integration.domain.test_closing import in_the_air, record
 from tests.outside import wait_until
 
@@ -183,10 +185,44 @@ def test_another_gateways_report_of_our_reference_changes_nothing(desk: Desk):
 
 def test_a_report_with_the_gateways_reference_alone_is_found_where_that_is_kept(desk: Desk):
     (intent,) = desk.sent()
-    kept = {"gateway": "scripted", "gateway_reference": "gw-1", "reference": intent.outgoing.reference}
-    desk.office.execute(sa.insert(GatewayReference).values(kept))
-    desk.tell_all([Report(state="delivered", gateway_reference="gw-1")])
+    kept = {("scripted", "gw-1"): intent.outgoing.reference, ("scripted", ""): "nobody's"}
+    for _ in range(2):
+        desk.store.write(lambda session: references.keep(session, kept))
+    desk.tell_all([Report(state="delivered", gateway_reference="gw-1"), Report(state="failed", gateway_reference="")])
     assert desk.states == [State.DELIVERED]
+
+
+def test_a_report_with_the_gateways_reference_alone_is_found_after_a_look_up_has_told_it(desk: Desk):
+    (intent,) = desk.call()
+    desk.answer(intent, Unknown("cut"))
+    (attempt,) = desk.office.attempts(desk.campaign)
+    desk.store.write(lambda session: delivery.accept(session, {attempt.id: Sent("gw-9")}, now()))
+    desk.tell_all([Report(state="delivered", gateway_reference="gw-9")])
+    assert desk.states == [State.DELIVERED]
+
+
+@pytest.mark.parametrize("answer", [Sent("gw-1"), Sent("gw-0", references=("gw-0", "gw-1"))])
+@pytest.mark.parametrize("is_early", [False, True])
+def test_a_gateway_that_reports_by_its_own_references_alone_is_understood(
+    office: Office, make_crew: Any, answer: Sent, is_early: bool
+) -> None:
+    def report() -> Applied:
+        told = [Report(state="delivered", gateway_reference="gw-1")]
+        return office.store.write(lambda session: delivery.apply(session, "scripted", told, now()))
+
+    def take(_outgoing: Outgoing) -> Sent:
+        if is_early:
+            report()
+        return answer
+
+    gateway = Scripted(take)
+    gateway.traits = Traits(reports_name_ours=False)
+    campaign = office.launched(1)
+    make_crew(gateway).drain()
+    if not is_early:
+        assert office.states(campaign) == {"sent": 1}
+        report()
+    assert office.states(campaign) == {"delivered": 1}
 
 
 def test_a_text_of_parts_is_delivered_when_all_parts_are(office: Office):
@@ -224,6 +260,24 @@ def test_a_report_against_our_account_stops_the_campaign(office: Office):
     assert desk.states == [State.UNDELIVERED, *[State.FAILED] * 4]
     assert desk.now.status == Status.FAILED
     assert "30034" in (desk.now.error or "")
+
+
+def test_a_report_against_our_account_counts_though_the_process_that_heard_it_died(office: Office):
+    desk = Desk(office, 5)
+    (intent,) = desk.sent()
+    told = [Report(state="undelivered", reference=intent.outgoing.reference, code="30002", scope="account")]
+    desk.store.write(lambda session: delivery.apply(session, "scripted", told, now()))  # and nothing followed
+    desk.tell_all(told)
+    assert desk.states == [State.UNDELIVERED, *[State.FAILED] * 4]
+
+
+def test_an_old_report_against_our_account_that_comes_again_stops_nothing(office: Office):
+    desk = Desk(office, 5)
+    (intent,) = desk.sent()
+    told = [Report(state="undelivered", reference=intent.outgoing.reference, code="30002", scope="account")]
+    desk.store.write(lambda session: delivery.apply(session, "scripted", told, now() - timedelta(hours=2)))
+    desk.tell_all(told)
+    assert desk.states == [State.UNDELIVERED, *[State.QUEUED] * 4]
 
 
 def test_many_reports_of_several_campaigns_are_one_transaction(office: Office):
