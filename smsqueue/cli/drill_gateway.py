@@ -86,11 +86,11 @@ class GatewayDrill:
         self._tell(trials.of_outcome(outcome, self.name), f"{self.name} took the text in {took} ms{by}.")
         return outcome
 
-    def wait_for_report(self, outcome: Outcome, seconds: float) -> None:
+    def wait_for_report(self, outcome: Outcome, log: "Log", seconds: float) -> None:
         """Wait until the text has ended, or for so long; a report that it is on its way is one, too."""
         if not self.adapter.traits.has_reports:
             return
-        log, began = _Log(self.settings), time.monotonic()
+        began = time.monotonic()
         told = self._reports(outcome)
         while not any(each.state != "sent" for each in told) and time.monotonic() - began < seconds:
             time.sleep(LOOK_SECONDS)
@@ -132,7 +132,7 @@ class GatewayDrill:
         click.echo(f"{'WRONG' if wrong else 'right'}  {wrong or right}")
 
 
-class _Log:
+class Log:
     """What is added to the log file from now on, if it is ours to read."""
 
     def __init__(self, settings: Settings) -> None:
@@ -163,9 +163,10 @@ def run(chosen: Settings, wish: Wish) -> None:
         drill.check_address()
         _agree(wish, adapter, drill.outgoing)
         since = clock.now()
+        log = Log(chosen)  # a report may come, and be refused, before the answer
         outcome = drill.send()
         if not isinstance(outcome, Rejected | Deferred):
-            drill.wait_for_report(outcome, wish.seconds)
+            drill.wait_for_report(outcome, log, wish.seconds)
             drill.ask_again(outcome, since)
     finally:
         adapter.close()

@@ -81,15 +81,23 @@ class Twilio(BaseHTTPRequestHandler):
     """A small Twilio: takes a text, answers, and calls back with its signature."""
 
     token = ""
+    is_hasty = False
     fields: ClassVar[dict[str, str]] = {}
     told: ClassVar[list[int]] = []
 
     def do_POST(self) -> None:
-        """Take a text, and report at once."""
+        """Take a text, and report at once: one that is hasty even before it answers."""
         form = self.rfile.read(int(self.headers["Content-Length"])).decode()
         self.fields.clear()
         self.fields.update(parse_qsl(form))
+        if self.is_hasty:
+            self.report()
         self.answer(201, self.message("queued"))
+        if not self.is_hasty:
+            self.report()
+
+    def report(self) -> None:
+        """Call back."""
         url = self.fields["StatusCallback"].partition("#")[0]
         for state in ("sent", "delivered"):
             report = [("MessageSid", SID), ("MessageStatus", state), ("To", self.fields["To"])]
@@ -119,9 +127,9 @@ class Twilio(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def twilio(token: str = TWILIO["TWILIO_AUTH_TOKEN"]) -> Iterator[str]:
+def twilio(token: str = TWILIO["TWILIO_AUTH_TOKEN"], *, is_hasty: bool = False) -> Iterator[str]:
     """Run it; its address."""
-    kind = type("Signing", (Twilio,), {"token": token, "told": []})
+    kind = type("Signing", (Twilio,), {"token": token, "is_hasty": is_hasty, "told": []})
     server = ThreadingHTTPServer(("127.0.0.1", 0), kind)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -271,8 +279,9 @@ def test_twilio_is_proved_with_its_own_signature(stage):
     assert (result["outcome"], result["reported"]) == ("sent", "delivered")
 
 
-def test_auth_token_of_another_account_is_told(stage):
-    with twilio(token="another account's") as url:
+@pytest.mark.parametrize("is_hasty", [False, True])
+def test_auth_token_of_another_account_is_told(stage, is_hasty):
+    with twilio(token="another account's", is_hasty=is_hasty) as url:
         code, said, _ = stage.drill("twilio", "--yes", "--wait", "2", ends="21", TWILIO_BASE_URL=url)
     assert code == 1
     assert "its signature is wrong: is TWILIO_AUTH_TOKEN the account's" in said
