@@ -1,5 +1,6 @@
 """Commands that show and examine gateways. Neither sends anything: real sending is `flask sms send`."""
 
+import json
 import re
 import socket
 import ssl
@@ -30,7 +31,6 @@ TEXT = "Test of smsqueue"
 BY_NAME = "--gateway"
 HIDDEN = "•••"
 REFERENCE = "1-1-00000000"
-ENCODED_NUMBER = re.compile(r"%2B\d{4,}(?=\d{3})")
 CREDENTIALS = re.compile(r"(?i)^(basic|bearer) .+")
 UNSIGNED = ("kannel", "http")
 """They may not sign what they say: then the address itself is the secret."""
@@ -163,7 +163,7 @@ def _shown(request: Request, outgoing: Outgoing, chosen: Settings) -> list[str]:
 
 def _hidden(line: str, outgoing: Outgoing, chosen: Settings) -> str:
     for secret in sorted(chosen.gateway_secrets, key=len, reverse=True):
-        for written in {secret, quote(secret, safe=""), quote_plus(secret)}:
+        for written in {secret, quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1]}:
             line = line.replace(written, HIDDEN)
     digits = outgoing.to.removeprefix("+")
     return scrub(escape(line.replace(digits, "•" * (len(digits) - 3) + digits[-3:])))
