@@ -139,7 +139,9 @@ def reports(drill: Scene, form: Form) -> Iterator[None]:
 
 def clear_up(drill: Scene, form: Form, campaign: Campaign) -> None:
     """Wait until nothing is unknown that can be found out; where a few dice decide, the gateway gets well for it."""
-    if not IS_FULL:
+    if IS_FULL and form.is_cleared_up:
+        wait_until(lambda: drill.office.reload(campaign).unknown <= campaign.total // 1000, LONGEST_SECONDS)
+    if form.is_cleared_up or not IS_FULL:
         drill.outside.settings(**dict.fromkeys(TROUBLE, 0))
     if form.is_cleared_up:
         wait_until(lambda: is_cleared_up(drill, campaign), LONGEST_SECONDS)
