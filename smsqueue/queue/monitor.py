@@ -1,6 +1,6 @@
 """What the queues look like now: one snapshot for the page, the command and JSON. It reads indexes, up to a limit."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -20,8 +20,7 @@ SLOW_SECONDS = 300
 SHOWN_SECONDS = 24 * 3600
 """Workers that stopped or were lost stay in view this long."""
 SHOWN_WORKERS = 100
-serving = sa.select(workers.c.queues).where(is_running, workers.c.expires_at > now_us())
-"""Selects which queues each living worker serves, as it is written down: with commas."""
+_serving = sa.select(workers.c.queues).where(is_running, workers.c.expires_at > now_us())
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +138,10 @@ def hindrance(session: Session, queue: str, wishes: Controls | None = None) -> H
 
     Who has read already what operators ask for gives it as `wishes`.
     """
-    found = by_wish(wishes or control.read(session), queue)
-    return found or by_absence(session.scalars(serving), queue)
+    if found := by_wish(wishes or control.read(session), queue):
+        return found
+    is_served = any(queue in queues.split(",") for queues in session.scalars(_serving))
+    return None if is_served else Hindrance("nobody")
 
 
 def by_wish(wishes: Controls, queue: str) -> Hindrance | None:
@@ -149,12 +150,6 @@ def by_wish(wishes: Controls, queue: str) -> Hindrance | None:
         return Hindrance("maintenance", wish_of(wishes.maintenance))
     pause = wishes.pause_of(queue)
     return Hindrance("paused", wish_of(pause)) if pause else None
-
-
-def by_absence(served: Iterable[str], queue: str) -> Hindrance | None:
-    """Say whether nobody serves `queue`, by the lists of queues that workers serve (see `serving`)."""
-    is_served = any(queue in queues.split(",") for queues in served)
-    return None if is_served else Hindrance("nobody")
 
 
 def _queue_lines(session: Session, queues: Sequence[str], now: int, limit: int, wishes: Controls) -> list[QueueLine]:

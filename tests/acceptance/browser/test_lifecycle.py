@@ -53,7 +53,7 @@ def test_pause_resume_and_cancel_on_the_page(place: Installation, open_window: A
 
     press(page, "Pause sending")
     expect(status(page)).to_contain_text("Paused")
-    expect(main(page)).to_contain_text("nothing is sent until somebody resumes it")
+    expect(main(page)).to_contain_text("Nothing is sent until somebody resumes it. What it had left")
     wait_until(lambda: is_quiet(place, user), 30)
     stands = sent(place, user)
     expect(status(colleague)).to_contain_text("Paused")  # by its poll, without a reload
