@@ -163,7 +163,7 @@ def _listener(file: _File, section: Section | None, paths: tuple[str, ...]) -> L
     if section is None:
         return None
     signature = section.text("signature", "token", "hmac", "basic", "token")
-    states = section.texts("states")
+    states, answer_body = section.texts("states"), section.text("answer_body")
     found = Listener(
         method=section.text("method", "POST", "POST", "GET"),
         signature=signature,
@@ -175,8 +175,8 @@ def _listener(file: _File, section: Section | None, paths: tuple[str, ...]) -> L
         secret=section.template("secret", file.secrets),
         paths={name: section.path(name) for name in paths},
         states=states,
-        answer_status=int(section.number("answer_status", 204, 200, 299)),
-        answer_body=section.text("answer_body"),
+        answer_status=int(section.number("answer_status", 200 if answer_body else 204, 200, 299)),
+        answer_body=answer_body,
     )
     if signature != "token" and not found.secret:
         section.wrong("secret", f"is needed by signature = {signature}, for example {{secret.KEY}}")

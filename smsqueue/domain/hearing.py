@@ -15,7 +15,7 @@ from smsqueue.domain import delivery, inbound
 from smsqueue.domain.delivery import Applied
 from smsqueue.domain.goodbye import Goodbye
 from smsqueue.domain.together import Together
-from smsqueue.gateways.base import Adapter, Callback, Report, Reports, Verdict
+from smsqueue.gateways.base import Adapter, Answers, Callback, Report, Reports, Verdict
 from smsqueue.queue.events import emit
 
 __all__ = ["LARGEST_BODY", "Callback", "Hearing", "NoSuchGateway"]
@@ -50,8 +50,8 @@ class Hearing:
         self._make_gateways, self._make_database = gateways, database
         self._together = Together(self._apply, seconds=TOGETHER_SECONDS)
 
-    def hear(self, gateway: str, callback: Callback) -> int:
-        """Return the HTTP status to answer with, once what was said is on disk. Raises NoSuchGateway."""
+    def hear(self, gateway: str, callback: Callback) -> tuple[int, str]:
+        """Return HTTP status and body to answer with, once what was said is on disk. Raises NoSuchGateway."""
         adapter = self._gateways.get(gateway)
         if adapter is None or not isinstance(adapter, Reports):
             raise NoSuchGateway(f"No gateway {gateway} calls here.")
@@ -59,7 +59,7 @@ class Hearing:
         shown = callback.reference if REFERENCE.fullmatch(callback.reference) else "-"
         if verdict is not Verdict.GENUINE:
             emit("callback.refused", gateway=gateway, reference=shown, reason=verdict.value)
-            return adapter.traits.unsigned_status if verdict is Verdict.UNSIGNED else FORBIDDEN
+            return adapter.traits.unsigned_status if verdict is Verdict.UNSIGNED else FORBIDDEN, ""
         told = adapter.reports(callback)
         text = adapter.inbound(callback)
         if told:
@@ -68,7 +68,7 @@ class Hearing:
             inbound.receive(self._database, gateway, text, now(), self._goodbye)
         if not told and not text:
             emit("callback.unread", gateway=gateway, reference=shown)
-        return adapter.traits.answer_status
+        return adapter.answer(callback) if isinstance(adapter, Answers) else (adapter.traits.answer_status, "")
 
     @cached_property
     def _gateways(self) -> Mapping[str, Adapter]:

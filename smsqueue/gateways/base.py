@@ -231,5 +231,14 @@ class Reports(Protocol):
         ...
 
 
+@runtime_checkable
+class Answers(Protocol):
+    """A gateway that reads our answers: other than its `Traits` say, and not alike for all that it tells."""
+
+    def answer(self, callback: Callback) -> tuple[int, str]:
+        """Give status and body to answer a genuine callback with, once what it says is on disk."""
+        ...
+
+
 class BadGateway(SmsQueueError):
     """The chosen gateway does not exist or cannot be used as it is set up."""

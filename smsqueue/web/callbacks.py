@@ -32,10 +32,10 @@ def hear(gateway: str, reference: str, token: str = "") -> ResponseReturnValue:
     )
     hearing: Hearing = current_app.extensions[NAME]
     try:
-        status = hearing.hear(gateway, callback)
+        status, body = hearing.hear(gateway, callback)
     except NoSuchGateway as error:
         raise NotFound from error
-    return "", status, {"Content-Type": "text/plain; charset=utf-8"}
+    return body, status, {"Content-Type": "text/plain; charset=utf-8"}
 
 
 def _public_url() -> str:

@@ -109,8 +109,7 @@ class DeclaredGateway(HttpAdapter):
 
     def verify(self, callback: Callback) -> Verdict:
         """Check a callback as declared."""
-        declared = self.declaration
-        listener = declared.inbound if callback.reference == INBOUND else declared.report
+        listener = self._listener(callback)
         if listener is None or self._address is None:
             return Verdict.UNSIGNED
         filled = replace(listener, user=fill(listener.user, self._secrets), secret=fill(listener.secret, self._secrets))
@@ -146,6 +145,14 @@ class DeclaredGateway(HttpAdapter):
             gateway_reference=words["gateway_reference"],
             at=from_iso(words["time"]) or from_unix(words["time"]),
         )
+
+    def answer(self, callback: Callback) -> tuple[int, str]:
+        """Give the declared answer to a report, or to a text that came in."""
+        listener = self._listener(callback) or Listener()
+        return listener.answer_status, listener.answer_body
+
+    def _listener(self, callback: Callback) -> Listener | None:
+        return self.declaration.inbound if callback.reference == INBOUND else self.declaration.report
 
     def _written(self, call: Call, outgoing: Outgoing) -> Request | Rejected:
         url = self._address.url_with_token(outgoing.reference) if self._address else ""

@@ -190,6 +190,21 @@ def test_letters_that_no_database_keeps_do_no_harm(office, client):
     assert client.post("/callbacks/simulated/report", **simulated(told)).status_code == 204
 
 
+def test_a_declared_gateway_is_answered_as_it_wants_for_reports_and_for_texts(make_app, tmp_path):
+    file = tmp_path / "gateway.toml"
+    ours = "[report]\nanswer_status = 202\n[inbound]\nfrom = 'from'\ntext = 'text'\nanswer_body = 'OK'\n"
+    file.write_text(
+        "[request]\nurl = 'https://sms.example.org'\n"
+        "[accepted]\nreference = 'id'\nwhen = { status = 200, json = 'id' }\n" + ours
+    )
+    client = make_app(**SETTINGS, HTTP_GATEWAY_FILE=str(file)).test_client(use_cookies=False)
+    address = Address(BASE, "http", SECRET)
+    told = [client.post(address.url_with_token(name).removeprefix(BASE)) for name in ("r-1", "inbound")]
+    assert [(each.status_code, each.text) for each in told] == [(202, ""), (200, "OK")]
+    refused = client.post("/callbacks/http/inbound/wrong")
+    assert (refused.status_code, refused.text) == (403, "")
+
+
 @pytest.mark.databases("sqlite")
 def test_too_much_is_refused_before_it_is_read(client):
     answer = client.post("/callbacks/simulated/report", data=b"x" * (64 * 1024 + 1))
