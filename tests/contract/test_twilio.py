@@ -220,6 +220,7 @@ def test_a_page_of_the_longest_texts_can_be_read(tmp_path):
 
     with RawServer(answer) as server:
         adapter = TWILIO_KIND.build(tmp_path, server.url)
+        assert isinstance(adapter, LooksUp)
         found = adapter.look_up(outgoing(), AT)
         adapter.close()
     assert isinstance(found, Sent)
