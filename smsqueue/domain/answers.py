@@ -15,6 +15,7 @@ from smsqueue.domain import completion, delivery, questions, resolving
 from smsqueue.domain.delivery import Applied
 from smsqueue.domain.questions import Question
 from smsqueue.domain.resolving import Terms
+from smsqueue.domain.settlement import in_doubt
 from smsqueue.gateways.base import NotFound, Outcome, Rejected, Sent, Traits
 from smsqueue.models import Attempt, Campaign, Recipient, UnknownPolicy
 
@@ -123,12 +124,13 @@ def _note(session: Session, known: Sequence[Answered], now: datetime) -> list[An
 def _put_back(
     session: Session, campaign: Campaign, not_taken: Sequence[Answered], locked: dict[int, Any], terms: Terms
 ) -> None:
-    """Send to those again who were surely not sent to, while that makes sense."""
+    """Send to those again who were surely not sent to, while that makes sense: not when a later try came to nothing."""
     _end_attempts(session, not_taken, outcome="deferred", reason=WAS_NOT_TAKEN)
-    rows = [locked[each.question.recipient_id] for each in not_taken]
-    tried = [row for row in rows if row.attempts >= MOST_ATTEMPTS]
-    resolving.give_up(session, campaign, tried, WAS_NOT_TAKEN, resolving.NOT_TAKEN)
-    others = [row for row in rows if row.attempts < MOST_ATTEMPTS]
+    rows = _known(session, not_taken, locked)
+    is_last = {each.question.recipient_id: each.question.is_last for each in not_taken}
+    others = [row for row in rows if is_last[row.id] and row.attempts < MOST_ATTEMPTS]
+    ended = [row for row in rows if row not in others]
+    resolving.give_up(session, campaign, ended, WAS_NOT_TAKEN, resolving.NOT_TAKEN)
     if not others:
         return
     campaign = completion.locked(session, campaign.id)  # it may be cancelled at this moment
@@ -147,9 +149,16 @@ def _refuse(session: Session, campaign: Campaign, refused: Sequence[Answered], l
     for why, group in by_refusal.items():
         facts = {"reason": why.reason[:300], "code": why.code[:40]}
         _end_attempts(session, group, outcome="rejected", may_retry=why.may_retry, **facts)
-        rows = [locked[each.question.recipient_id] for each in group]
+        rows = _known(session, group, locked)
         resolving.give_up(session, campaign, rows, facts["reason"], facts["code"])
     return len(refused)
+
+
+def _known(session: Session, told: Sequence[Answered], locked: dict[int, Any]) -> list[Any]:
+    """Return those of whom everything is known now; the others have an attempt more of which nobody can tell."""
+    ids = [each.question.recipient_id for each in told]
+    doubted = in_doubt(session, ids)
+    return [locked[id_] for id_ in ids if id_ not in doubted]
 
 
 def _end_attempts(session: Session, told: Sequence[Answered], **values: Any) -> None:

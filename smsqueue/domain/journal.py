@@ -16,10 +16,10 @@ from smsqueue.db import table_of
 from smsqueue.domain import credits, journal_postgresql, optouts, overlaps, resolving
 from smsqueue.domain.counting import Changes
 from smsqueue.domain.intents import Intent
-from smsqueue.domain.settlement import LET_GO, Rows, in_rows, was_let_go
+from smsqueue.domain.settlement import LET_GO, Rows, in_doubt, in_rows, still_unknown, was_let_go
 from smsqueue.gateways.base import Deferred, Outcome, Rejected, Sent, Unknown
 from smsqueue.models import Attempt, Campaign, Recipient, State, Status
-from smsqueue.models.recipients import ACCEPTED
+from smsqueue.models.recipients import ACCEPTED, CREDITED
 
 recipients, attempts = table_of(Recipient), table_of(Attempt)
 LONGEST_WAIT_SECONDS = 60
@@ -113,7 +113,8 @@ def record(
     """
     by_id = {answer.intent.recipient_id: answer for answer in answers}
     found = _note_results(session, answers, sorted(by_id), now)
-    groups, freed, late = _sort(found, by_id, campaign, changes, now=now, shut=shut)
+    fates = _fates(session, by_id, campaign, now)
+    groups, freed, late = _sort(found, by_id, fates, changes, now=now, shut=shut)
     prices = {answer.intent.recipient_id: answer.intent.price for answer in answers}
     spent = _pay(session, campaign, groups, prices, {State.SENT})
     returned = _pay(session, campaign, groups, prices, {State.FAILED, State.CANCELLED, State.EXPIRED})
@@ -128,10 +129,19 @@ def record(
         resolving.take_after_all(session, late, now)
 
 
+def _fates(session: Session, by_id: Mapping[int, Answer], campaign: Campaign, now: datetime) -> dict[int, Fate]:
+    """Say what each answer makes of its recipient; while nobody can tell of an earlier try, none is surely not sent."""
+    fates = {id_: _fate(answer, campaign, now) for id_, answer in by_id.items()}
+    ended = [id_ for id_, fate in fates.items() if fate.state in CREDITED and by_id[id_].intent.attempt > 1]
+    for id_ in in_doubt(session, ended):
+        fates[id_] = Fate(State.UNKNOWN, still_unknown(fates[id_].error or ""))
+    return fates
+
+
 def _sort(
     rows: Sequence[Any],
     by_id: Mapping[int, Answer],
-    campaign: Campaign,
+    fates: Mapping[int, Fate],
     changes: Changes,
     *,
     now: datetime,
@@ -142,8 +152,7 @@ def _sort(
     groups: dict[Fate, list[int]] = defaultdict(list)
     freed, late = list[int](), list[int]()
     for row in rows:
-        answer = by_id[row.id]
-        fate = _fate(answer, campaign, now)
+        answer, fate = by_id[row.id], fates[row.id]
         if fate.not_before and fate.code == UNREACHABLE and answer.intent.gateway in shut:
             fate = replace(fate, not_before=now)
         if row.attempts == answer.intent.attempt and row.state in (State.SENDING, State.UNKNOWN):

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from smsqueue.db import table_of
 from smsqueue.domain.optouts import has_opted_out
 from smsqueue.domain.reopening import is_over
-from smsqueue.domain.resolving import Terms, last_attempt
+from smsqueue.domain.resolving import Terms, in_question
 from smsqueue.gateways.base import Outgoing
 from smsqueue.models import Attempt, Campaign, Recipient, State, Status, UnknownPolicy
 
@@ -42,13 +42,16 @@ class Question:
     row: int
     attempt_id: int
     attempt: int
+    """How many there were when it was asked."""
+    is_last: bool
+    """It is the last of them."""
     gateway: str
     started_at: datetime
     looked_up: int
     looked_up_at: datetime | None
     not_found: int
-    unknowns: int
-    """How many attempts of the recipient nobody can tell of."""
+    was_repeated: bool
+    """It was sent again already, though nobody could tell."""
     may_repeat: bool
     """The same text from the same sender may go out under the same reference, where a gateway takes that once."""
     outgoing: Outgoing
@@ -65,17 +68,25 @@ class Question:
 
 def read(session: Session, campaign: Campaign, after: int, most: int, now: datetime) -> list[Question]:
     """Return the unknown recipients after a row, in the order of rows."""
-    lost = sa.select(sa.func.count()).where(others.c.recipient_id == recipients.c.id, others.c.outcome == "unknown")
+    repeated = (others.c.recipient_id == recipients.c.id, others.c.outcome == "unknown", others.c.is_repeated.is_(True))
     columns = [
         *(recipients.c[name] for name in _RECIPIENT),
         *(attempts.c[name] for name in _ATTEMPT),
         attempts.c.id.label("attempt_id"),
-        attempts.c.number.label("attempt"),
-        lost.correlate(recipients).scalar_subquery().label("unknowns"),
+        recipients.c.attempts.label("attempt"),
+        (attempts.c.number == recipients.c.attempts).label("is_last"),
+        sa.select(sa.literal(1)).where(*repeated).correlate(recipients).exists().label("was_repeated"),
         sa.case((has_opted_out(campaign.team_id), 1), else_=0).label("opted_out"),
     ]
     mine = (recipients.c.campaign_id == campaign.id, recipients.c.row > after, recipients.c.state == State.UNKNOWN)
-    found = sa.select(*columns).join(attempts, last_attempt).where(*mine).order_by(recipients.c.row).limit(most)
+    found = (
+        sa.select(*columns)
+        .select_from(recipients)
+        .join(attempts, in_question)
+        .where(*mine)
+        .order_by(recipients.c.row)
+        .limit(most)
+    )
     return [_question(row, campaign, now) for row in session.execute(found)]
 
 
@@ -91,7 +102,8 @@ def _question(row: Any, campaign: Campaign, now: datetime) -> Question:
         sender=row.sender or "",
         validity_seconds=row.validity_seconds or 0,
     )
-    asked = {name: getattr(row, name) for name in ("row", "attempt_id", "attempt", "unknowns", *_ATTEMPT[1:2])}
+    asked = {name: getattr(row, name) for name in ("row", "attempt_id", "attempt", "gateway")}
+    asked |= {"is_last": bool(row.is_last), "was_repeated": bool(row.was_repeated)}
     looks = {name: getattr(row, name) for name in ("started_at", "looked_up", "looked_up_at", "not_found")}
     return Question(recipient_id=row.id, may_repeat=not (stops or late), outgoing=outgoing, **asked, **looks)
 
@@ -109,7 +121,7 @@ def decides_at(campaign: Campaign, question: Question, terms: Terms, now: dateti
     """
     wait = timedelta(seconds=terms.wait_seconds)
     if campaign.unknown_policy == UnknownPolicy.RESEND:
-        if question.unknowns > 1 or not may_resend(campaign, now):
+        if question.was_repeated or not may_resend(campaign, now):
             return None
         valid = (campaign.valid_until or now) - question.started_at
         wait = min(wait, valid / 2)

@@ -26,7 +26,8 @@ RANKS: dict[str, int] = {
 """Of an attempt, by what its call said (the first five) or a delivery report (from `sent` on)."""
 
 MOVES: dict[str, frozenset[State]] = {
-    State.QUEUED: frozenset((State.SENDING, *ACCEPTED, *CREDITED)),  # accepted: a report of an earlier attempt
+    # Accepted: a report of an earlier attempt. Unknown: nobody can tell of that one, and no other is made.
+    State.QUEUED: frozenset((State.SENDING, State.UNKNOWN, *ACCEPTED, *CREDITED)),
     State.SENDING: frozenset((State.QUEUED, State.UNKNOWN, *ACCEPTED, *CREDITED)),
     State.UNKNOWN: frozenset((State.QUEUED, *ACCEPTED, *CREDITED)),
     State.SENT: frozenset((State.DELIVERED, State.UNDELIVERED, State.FAILED)),  # failed: the gateway did not bill

@@ -28,6 +28,16 @@ COUNTED_NOT_SENT = "counted_not_sent"
 """The code of recipients who were given up while nobody could tell: their text may have arrived."""
 RUNNING = (Status.PENDING, Status.PROCESSING, Status.PAUSED)
 last_attempt = sa.and_(attempts.c.recipient_id == recipients.c.id, attempts.c.number == recipients.c.attempts)
+_others = attempts.alias("others")
+_last_lost = sa.select(sa.func.max(_others.c.number)).where(
+    _others.c.recipient_id == recipients.c.id, _others.c.outcome == "unknown"
+)
+in_question = sa.and_(
+    attempts.c.recipient_id == recipients.c.id,
+    attempts.c.number == _last_lost.correlate(recipients).scalar_subquery(),
+)
+"""The attempt of an unknown recipient of which nobody can tell; of several the last. A later one may have come to
+nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +69,9 @@ def today(session: Session) -> datetime:
 
 
 def ripe(before: datetime) -> sa.ColumnElement[bool]:
-    """Build the condition that no call to a recipient began after `before`."""
-    begun = sa.select(sa.literal(1)).where(attempts.c.recipient_id == recipients.c.id, attempts.c.started_at > before)
+    """Build the condition that no call to a recipient of which nobody can tell began after `before`."""
+    theirs = (attempts.c.recipient_id == recipients.c.id, attempts.c.outcome.in_(("sending", "unknown")))
+    begun = sa.select(sa.literal(1)).where(*theirs, attempts.c.started_at > before)
     return ~begun.correlate(recipients).exists()
 
 

@@ -15,7 +15,7 @@ from smsqueue.db import Database, table_of
 from smsqueue.domain import delivery, questions, reopening, resolving
 from smsqueue.domain.delivery import Applied
 from smsqueue.domain.jobs import LookUpJob
-from smsqueue.domain.resolving import Terms, last_attempt
+from smsqueue.domain.resolving import Terms, in_question, last_attempt
 from smsqueue.gateways.base import Sent
 from smsqueue.models import Attempt, Campaign, Recipient, State, Status
 from smsqueue.queue.dispatch import enqueue
@@ -111,8 +111,10 @@ def facts(session: Session, campaign: Campaign, terms: Terms) -> Facts:
         sa.func.min(attempts.c.started_at),
     )
     mine = Choice(campaign.id).conditions()
-    one = session.execute(sa.select(*columns).join(attempts, last_attempt).where(*mine)).one()
-    names = session.scalars(sa.select(attempts.c.gateway).distinct().join(recipients, last_attempt).where(*mine))
+    one = session.execute(sa.select(*columns).select_from(recipients).join(attempts, in_question).where(*mine)).one()
+    names = session.scalars(
+        sa.select(attempts.c.gateway).distinct().select_from(recipients).join(attempts, in_question).where(*mine)
+    )
     many, credits, early, looked_up = (int(number) for number in one[:4])
     may_repeat = campaign.status != Status.PAUSED and questions.may_resend(campaign, before + terms.patience)
     return Facts(many, credits, early, looked_up, one[4], one[5], frozenset(names), may_repeat)
@@ -127,7 +129,7 @@ def listing(session: Session, choice: Sequence[Choice], after: tuple[int, int] =
         sa.and_(recipients.c.campaign_id == after[0], recipients.c.row > after[1]),
     )
     mine = (recipients.c.campaign_id.in_(ids), recipients.c.state == State.UNKNOWN, further)
-    found = sa.select(*columns).join(attempts, last_attempt).where(*mine)
+    found = sa.select(*columns).select_from(recipients).join(attempts, in_question).where(*mine)
     return list(session.execute(found.order_by(recipients.c.campaign_id, recipients.c.row).limit(limit)))
 
 
@@ -153,7 +155,7 @@ def places(session: Session, ids: Sequence[int]) -> list[tuple[int, int]]:
 def ask_again(session: Session, choice: Choice) -> int:
     """Have the gateway asked at once about these recipients, however often it was; return how many."""
     ids = sa.select(recipients.c.id).where(*choice.conditions())
-    mine = sa.select(attempts.c.id).join(recipients, last_attempt).where(recipients.c.id.in_(ids))
+    mine = sa.select(attempts.c.id).select_from(recipients).join(attempts, in_question).where(recipients.c.id.in_(ids))
     found = session.scalars(mine).all()
     for start in range(0, len(found), CHUNK):
         theirs = sa.update(attempts).where(attempts.c.id.in_(found[start : start + CHUNK]))
@@ -213,7 +215,7 @@ def _chunk(
 
 def _count_as_sent(session: Session, locked: Sequence[Any], by: str) -> tuple[int, Applied]:
     ids = [row.id for row in locked]
-    mine = sa.select(attempts.c.id).join(recipients, last_attempt).where(recipients.c.id.in_(ids))
+    mine = sa.select(attempts.c.id).select_from(recipients).join(attempts, in_question).where(recipients.c.id.in_(ids))
     last = session.scalars(mine).all()
     if not last:
         return 0, Applied()

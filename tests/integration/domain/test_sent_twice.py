@@ -7,15 +7,27 @@ import pytest
 import sqlalchemy as sa
 
 from smsqueue.core.clock import now
-from smsqueue.domain import answers, campaigns, pausing, questions, resolving, stopping, unknowns
+from smsqueue.domain import (
+    again,
+    answers,
+    campaigns,
+    delivery,
+    expiring,
+    optouts,
+    pausing,
+    questions,
+    resolving,
+    stopping,
+    unknowns,
+)
 from smsqueue.domain.journal import Answer
 from smsqueue.domain.resolving import Terms
 from smsqueue.domain.unknowns import Choice, Decision
-from smsqueue.gateways.base import Rejected, Unknown
+from smsqueue.gateways.base import Deferred, NotFound, Rejected, Unknown
 from smsqueue.models import Campaign, Status, UnknownPolicy
 from tests.domain_workers import Scripted, race
 from tests.integration.domain.test_closing import close, in_the_air, record
-from tests.integration.domain.test_unknowns import age
+from tests.integration.domain.test_unknowns import Asked, age, look, sent
 
 AT_ONCE = Terms(-10, 1)
 """Nobody waits for a call's end, and an hour of validity is usual."""
@@ -121,9 +133,124 @@ def test_many_that_are_sent_again_are_told_of_once(office, make_crew, monkeypatc
     assert len(office.notices()) == 1
     crew = make_crew(Scripted())
     monkeypatch.setattr(unknowns, "CHUNK", 2)
-    monkeypatch.setattr(unknowns.delivery, "follow_up", lambda *_: crew.drain())  # each portion ends before the next
+    monkeypatch.setattr(delivery, "follow_up", lambda *_: crew.drain())  # each portion ends before the next
 
     send_again(office, campaign, Terms(1, 1))
     crew.drain()
 
     assert (office.states(campaign), len(office.notices())) == ({"sent": 4}, 2)
+
+
+def comes_to_nothing(office, campaign, how):
+    """Let the second try come to nothing."""
+    match how:
+        case "refused":
+            (second,) = in_the_air(office, campaign)
+            record(office, campaign, Answer(second, Rejected("busy", "busy just now")))
+        case "cancelled in the air":
+            (second,) = in_the_air(office, campaign)
+            office.cancel(campaign)
+            record(office, campaign, Answer(second, Deferred(0, "throttled", "later")))
+        case "cancelled":
+            office.cancel(campaign)
+        case "too late":
+            office.execute(sa.update(Campaign).values(valid_until=now()))
+            office.store.write(lambda s: expiring.end_overdue(s, campaign.id))
+        case "opted out":
+            (number,) = (row.number for row in office.recipients(campaign))
+            office.store.write(lambda s: optouts.add_all(s, {(office.team.id, number)}, source="stop"))
+            office.store.write(lambda s: optouts.suppress(s, s.get_one(Campaign, campaign.id), (1, 1)))
+
+
+@pytest.mark.parametrize("how", ["refused", "cancelled in the air", "cancelled", "too late", "opted out"])
+def test_a_second_try_that_comes_to_nothing_leaves_the_first_unknown(office, how):
+    campaign = lost(office, 1)
+    send_again(office, campaign)
+
+    comes_to_nothing(office, campaign, how)
+
+    (row,), after = office.recipients(campaign), office.reload(campaign)
+    assert (row.state, after.returned, after.held) == ("unknown", 0, 1)
+    assert "Nobody can tell of an earlier try, and the last one came to nothing" in row.error
+
+
+@pytest.fixture
+def doubted(office, make_crew):
+    """A campaign whose first try was lost and whose second was refused; and what its gateway said of the first."""
+    campaign = office.launched(1, validity_seconds=86_400)
+    gateway = Asked(LOST, answer=lambda _: LOST)
+    (crew := make_crew(gateway)).drain()
+    age(office)
+    send_again(office, campaign, Terms(62, 3600))
+    gateway.answer = lambda _: Rejected("busy", "busy just now", may_retry=True)
+    crew.finish(office)
+    assert office.states(campaign) == {"unknown": 1}
+    age(office)
+    return campaign, gateway, crew
+
+
+def test_of_two_tries_the_one_is_asked_about_of_which_nobody_can_tell(office, doubted):
+    campaign, gateway, crew = doubted
+    gateway.looks = [sent]
+
+    look(office, crew, campaign)
+
+    assert {asked[0].reference for asked in gateway.asked} == {office.attempts(campaign)[0].reference}
+    after = office.reload(campaign)
+    assert (office.states(campaign), after.spent, after.held) == ({"sent": 1}, 1, 0)
+
+
+def test_who_was_not_taken_by_the_first_try_nor_the_second_is_credited(office, doubted):
+    campaign, gateway, crew = doubted
+    gateway.looks = [NotFound()]
+    for _ in range(2):
+        look(office, crew, campaign)
+        age(office)
+
+    after = office.reload(campaign)
+    assert (office.states(campaign), after.returned, len(gateway.calls)) == ({"failed": 1}, 1, 2)
+    with office.store.reading() as session:
+        assert again.offer(session, after) == again.Offer(1, 1)
+
+
+def test_a_person_may_count_the_first_try_as_sent_or_not(office, doubted):
+    campaign, _, _ = doubted
+    choice = Choice(campaign.id)
+    with office.store.reading() as session:
+        (row,) = unknowns.listing(session, [choice])
+        facts = unknowns.facts(session, office.reload(campaign), AT_ONCE)
+    assert (row.id, facts.count) == (office.recipients(campaign)[0].id, 1)
+
+    unknowns.decide(office.store, choice, Decision.SENT, AT_ONCE, by="me")
+
+    assert [attempt.outcome for attempt in office.attempts(campaign)] == ["sent", "rejected"]
+    assert office.states(campaign) == {"sent": 1}
+
+
+def test_a_rule_sends_again_once_also_when_that_came_to_nothing(office, doubted):
+    campaign, gateway, crew = doubted
+    office.execute(sa.update(Campaign).values(unknown_policy=UnknownPolicy.RESEND))
+    age(office, 4000)
+
+    look(office, crew, campaign)
+
+    assert (office.states(campaign), len(gateway.calls)) == ({"unknown": 1}, 2)
+
+
+def test_who_was_not_taken_by_the_second_try_may_have_got_the_first(office, make_crew):
+    campaign = office.launched(1)
+    gateway = Asked(LOST)
+    (crew := make_crew(gateway)).drain()
+    age(office)
+    send_again(office, campaign, Terms(62, 3600))
+    crew.finish(office)
+    gateway.looks = [NotFound()]
+    gateway.asked.clear()
+    for _ in range(3):
+        age(office)
+        look(office, crew, campaign)
+
+    first, second = office.attempts(campaign)
+    assert (first.outcome, second.outcome, office.states(campaign)) == ("unknown", "deferred", {"unknown": 1})
+    assert [asked[0].reference for asked in gateway.asked] == [second.reference] * 2 + [first.reference]
+    assert (office.reload(campaign).returned, len(gateway.calls)) == (0, 2)
