@@ -1,4 +1,4 @@
-"""What every gateway that calls somebody keeps to: one request a text, and nothing claimed that is not known."""
+"""What every gateway keeps to; those that call somebody: one request a text, and nothing claimed that is not known."""
 
 import logging
 import random
@@ -16,8 +16,9 @@ from urllib.parse import unquote_plus
 import pytest
 
 from smsqueue.core import clock
-from smsqueue.gateways.base import Deferred, Fetches, LooksUp, Outcome, Rejected, Reports, Sent, Unknown
-from tests.contract.gateways import TEXT, answering, noise, outgoing
+from smsqueue.gateways import GATEWAYS, build
+from smsqueue.gateways.base import Adapter, Deferred, Fetches, LooksUp, Outcome, Rejected, Reports, Sent, Unknown
+from tests.contract.gateways import TEXT, Behaviour, answering, noise, outgoing, settings
 from tests.contract.kinds import KINDS, Kind
 from tests.contract.test_gateways_misbehaving import (
     close_without_answer,
@@ -36,6 +37,52 @@ LOCAL = {"SMS_READ_TIMEOUT": "0.5"}
 @pytest.fixture(params=list(KINDS))
 def kind(request: pytest.FixtureRequest) -> Kind:
     return KINDS[request.param]
+
+
+@pytest.fixture(params=[*KINDS, "log"])
+def gateway(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Adapter]:
+    """Every gateway there is; those that call somebody call a server that takes all."""
+    if request.param == "log":
+        log = build(settings(tmp_path, "log"))
+        yield log
+        log.close()
+        return
+    kind = KINDS[request.param]
+    with RawServer(for_ever(kind.taken)) as server:
+        adapter = kind.build(tmp_path, server.url)
+        yield adapter
+        adapter.close()
+
+
+def for_ever(behave: Behaviour) -> Behaviour:
+    """Answer every request of a connection."""
+
+    def keep_answering(connection: socket.socket) -> None:
+        while True:
+            behave(connection)
+            read_request(connection)
+
+    return keep_answering
+
+
+def test_no_gateway_is_left_out():
+    assert {*(kind.name for kind in KINDS.values()), "log"} == {*GATEWAYS}
+
+
+def test_texts_of_many_threads_are_taken_and_nothing_is_said_of_them(gateway, caplog):
+    caplog.set_level(logging.DEBUG)
+    with ThreadPoolExecutor(16) as threads:
+        outcomes = list(threads.map(gateway.send, [outgoing(reference=f"r-{number}") for number in range(80)]))
+    assert all(isinstance(outcome, Sent) for outcome in outcomes)
+    for secret in (TEXT, "2015550100"):
+        assert secret not in f"{caplog.text}{outcomes}{gateway!r}"
+
+
+def test_traits_tell_the_truth(gateway):
+    assert gateway.traits.is_fake == (gateway.name in {"simulated", "log"})
+    assert isinstance(gateway, LooksUp) >= (gateway.traits.look_up != "none")
+    assert isinstance(gateway, Fetches) >= (gateway.traits.fetch != "none")
+    assert isinstance(gateway, Reports) >= (gateway.traits.has_reports or gateway.traits.has_inbound)
 
 
 def test_text_is_taken_by_one_request(kind, tmp_path):
@@ -130,13 +177,11 @@ def test_dripping_server_holds_nobody_past_the_time_limit(kind, tmp_path):
 def test_connection_is_shared_by_many_threads_and_kept(kind, tmp_path):
     accepted: list[int] = []
 
-    def keep_answering(connection: socket.socket) -> None:
+    def count(connection: socket.socket) -> None:
         accepted.append(1)
-        while True:
-            kind.taken(connection)
-            read_request(connection)
+        for_ever(kind.taken)(connection)
 
-    with RawServer(keep_answering) as server:
+    with RawServer(count) as server:
         adapter = kind.build(tmp_path, server.url)
         with ThreadPoolExecutor(4) as threads:
             outcomes = list(threads.map(adapter.send, [outgoing()] * 80))
@@ -215,12 +260,6 @@ def away(kind: Kind, tmp_path: Path) -> Iterator[object]:
     adapter = kind.build(tmp_path, "http://127.0.0.1:9")
     yield adapter
     adapter.close()
-
-
-def test_traits_tell_the_truth(away):
-    assert isinstance(away, LooksUp) >= (away.traits.look_up != "none")
-    assert isinstance(away, Fetches) >= (away.traits.fetch != "none")
-    assert isinstance(away, Reports) >= (away.traits.has_reports or away.traits.has_inbound)
 
 
 def test_look_up_and_fetch_prove_nothing_when_the_gateway_is_away(away):
