@@ -125,7 +125,8 @@ def _put_back(
     session: Session, campaign: Campaign, not_taken: Sequence[Answered], locked: dict[int, Any], terms: Terms
 ) -> None:
     """Send to those again who were surely not sent to, while that makes sense: not when a later try came to nothing."""
-    _end_attempts(session, not_taken, outcome="deferred", reason=WAS_NOT_TAKEN)
+    # Should a report say later that it was taken after all, the books know why there may be two.
+    _end_attempts(session, not_taken, outcome="deferred", reason=WAS_NOT_TAKEN, is_repeated=True)
     rows = _known(session, not_taken, locked)
     is_last = {each.question.recipient_id: each.question.is_last for each in not_taken}
     others = [row for row in rows if is_last[row.id] and row.attempts < MOST_ATTEMPTS]

@@ -49,7 +49,8 @@ _is_paid_later = sa.and_(
     .where(_later.c.outcome == "sent", sa.func.coalesce(_later.c.reported, "") != "failed")
     .exists(),
 )
-"""Somebody had the text sent once more though it may have been taken, and that was accepted: it is paid once."""
+"""It was sent once more though it may have been taken, or since its gateway did not know it, and that was accepted:
+it is paid once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ class GatewayLine:
     accepted: int
     not_paid: int
     """Of the accepted: it said later that it does not charge for them, or that it took them when they were credited, or
-    somebody had the text sent once more, and that was accepted as well."""
+    somebody had the text sent once more (or it said that it did not know it), and that was accepted as well."""
     referenced: int
     """Of the accepted: it gave a reference of its own."""
     reported: int

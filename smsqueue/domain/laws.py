@@ -155,7 +155,8 @@ def _settled_amounts(session: Session, only: Only) -> Iterator[str]:
 def _journal(session: Session, only: Only) -> Iterator[str]:
     """Each recipient has as many attempts in the journal as it was tried, and nobody was accepted and billed twice.
 
-    But for those whom somebody sent to again knowing that it may be the second time.
+    But for those whom somebody sent to again knowing that it may be the second time, or since their gateway said that
+    it did not know the first. Closing sheets count these.
     """
     once = sa.and_(is_billed, attempts.c.is_repeated.is_(False))
     billed = total(sa.case((once, 1), else_=0))

@@ -101,6 +101,7 @@ class Attempt(Base):
     not_found: Mapped[int] = mapped_column(sa.SmallInteger, server_default=sa.text("0"))
     """How often in a row it did not know it."""
     is_repeated: Mapped[bool] = mapped_column(server_default=sa.false())
-    """Nobody could tell of it, and the text was sent again all the same, by a person or by rule."""
+    """Nobody could tell of it, and the text was sent again all the same, by a person or by rule; or its gateway did not
+    know it, and was believed. So two of them may be accepted, and one is paid for."""
     started_at: Mapped[datetime] = mapped_column(UtcDateTime)
     ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -12,10 +12,11 @@ from smsqueue.db import table_of
 from smsqueue.domain import closing, closing_list, delivery, resolving
 from smsqueue.domain.closing import Sheet
 from smsqueue.domain.journal import Answer
-from smsqueue.gateways.base import Outcome, Rejected, Report, Sent, Unknown
-from smsqueue.models import Account, Attempt, Campaign, LedgerEntry, LedgerTransaction, Recipient
+from smsqueue.gateways.base import NotFound, Outcome, Rejected, Report, Sent, Unknown
+from smsqueue.models import Account, Attempt, Campaign, LedgerEntry, LedgerTransaction, Recipient, Status
 from tests.integration.domain.test_audit import first, only
 from tests.integration.domain.test_closing import close, in_the_air, record
+from tests.integration.domain.test_unknowns import Asked, age, look, lose
 
 accounts, entries, movements = table_of(Account), table_of(LedgerEntry), table_of(LedgerTransaction)
 campaigns, recipients, attempts = table_of(Campaign), table_of(Recipient), table_of(Attempt)
@@ -112,6 +113,24 @@ def test_a_text_that_was_sent_once_more_knowingly_adds_up_whatever_comes_of_both
     twice = isinstance(repeat, Sent)
     assert sheet.adds_up, sheet.problems
     assert (line.accepted, line.not_paid, sheet.spent) == (1 + twice, int(twice), 1)
+
+
+def test_a_text_that_its_gateway_did_not_know_and_delivered_all_the_same_adds_up(office, make_crew):
+    outcomes = iter([Unknown("lost"), Sent("g-2")])
+    gateway = Asked(NotFound(), answer=lambda _: next(outcomes))
+    campaign, crew = lose(office, make_crew, gateway, count=1)
+    office.execute(sa.update(campaigns).values(status=Status.PROCESSING, finished_at=None))
+    for _ in range(2):
+        age(office)
+        look(office, crew, campaign)
+    crew.finish(office)
+    told = Report(state="delivered", reference=office.attempts(campaign)[0].reference)
+    office.store.write(lambda session: delivery.apply(session, "scripted", [told], now()))
+
+    sheet = sheet_of(office, campaign)
+    (line,) = sheet.gateways
+    assert sheet.adds_up, sheet.problems
+    assert (office.states(campaign), line.accepted, line.not_paid, sheet.spent) == ({"delivered": 1}, 2, 1, 1)
 
 
 def test_other_campaigns_are_not_counted(office, ended):
