@@ -13,8 +13,10 @@ from smsqueue.gateways.base import Deferred, Sent
 from smsqueue.models import Campaign, Rate, Recipient, State, Status
 from smsqueue.queue import claim, control, workers
 from smsqueue.queue.dispatch import jobs
+from tests.domain_fixtures import plain
 from tests.domain_workers import Scripted
 from tests.integration.domain.test_closing import in_the_air, record
+from tests.integration.domain.test_holding_back import FRENCH, NIGHT, held, taken, with_hours
 
 OURS = ("scripted",)
 
@@ -133,6 +135,23 @@ def test_who_is_held_in_a_paused_campaign_waits_for_whoever_resumes_it(office, a
     office.execute(sa.update(Campaign).values(status=Status.PAUSED, paused_at=now()))
     reason = ask(campaign)
     assert ask_of(campaign, reason) == [reason]
+
+
+def test_who_is_put_off_for_the_night_or_held_waits_since_then(office):
+    for _ in range(2):
+        taken(office, office.launched(plain(1)))
+    campaign = with_hours(office, [FRENCH, *plain(1)])
+    held(office, campaign, NIGHT)
+    night, brake = [why.of_recipient(row, campaign, None, NIGHT) for row in office.recipients(campaign)]
+    assert night
+    assert night.sentence == (
+        "It is night in France: waits for 08:00-21:00 there (since 5 Jan, 23:00:00 UTC). "
+        "It goes on by itself on 6 Jan, 07:00:00 UTC."
+    )
+    assert brake
+    assert brake.sentence.startswith(
+        "Held since 5 Jan, 23:00:00 UTC: the same words went, or are to go, to this number"
+    )
 
 
 def test_the_rate_of_its_gateway(office, store, ask, working):

@@ -106,7 +106,7 @@ def waits_for_the_morning(store):
 
 def waits_for_hours_that_never_come(store):
     """The clocks of their country are too far apart."""
-    put_off(store, brake.FOR_EVER, "hours", "It is night in Russia: waits for 08:00-09:00 there.")
+    put_off(store, brake.FOR_EVER, "let_go_hours", "It is night in Russia: waits for 08:00-09:00 there.")
 
 
 def waits_for_somebody_to_let_go(store):
