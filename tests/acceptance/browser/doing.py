@@ -1,7 +1,7 @@
 """What a person does in the browser, in the words of the pages."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from playwright.sync_api import FilePayload, Locator, Page, expect
 
@@ -22,6 +22,11 @@ def press(page: Page, name: str) -> None:
 def button(page: Page, name: str) -> Locator:
     """Find the button in the main part whose words begin so."""
     return main(page).get_by_role("button", name=re.compile(f"^{re.escape(name)}"))
+
+
+def sees(words: str) -> Callable[[Page], None]:
+    """Wait until the main part of a page says this."""
+    return lambda page: expect(main(page)).to_contain_text(words)
 
 
 def sign_in(page: Page, user: User) -> None:

@@ -31,6 +31,7 @@ class Installation:
     folder: Path
     database_url: str
     outside: Outside | None = None
+    settings: dict[str, str] = field(default_factory=dict)
     store: Database = field(init=False)
     factory: Factory = field(init=False)
     port: int = field(init=False)
@@ -53,13 +54,13 @@ class Installation:
         outside = self.outside
         reached = {"SIMULATED_URL": outside.url, "MAIL_PORT": str(outside.smtp_port)} if outside else {}
         here = {"SMS_INSTANCE": str(self.folder / "instance"), "DATABASE_URL": self.database_url, "BASE_URL": self.url}
-        return {**inherited, **here, **reached, "SECRET_KEY": "of-no-use-elsewhere " * 2}
+        return {**inherited, **here, **reached, **self.settings, "SECRET_KEY": "of-no-use-elsewhere " * 2}
 
-    def start_web(self) -> None:
+    def start_web(self, application: str = "wsgi:app") -> None:
         """Start the pages, on the same port as before."""
         bind = ["--bind", f"127.0.0.1:{self.port}", "--worker-class", "gthread", "--workers", "1", "--threads", "8"]
         options = ["--log-level", "warning", "--graceful-timeout", "3", "--no-control-socket"]
-        self._start("web", ["gunicorn", "wsgi:app", *bind, *options])
+        self._start("web", ["gunicorn", application, *bind, *options])
         wait_until(self._answers, START_SECONDS)
 
     def start_worker(self) -> None:

@@ -2,15 +2,15 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 from playwright.sync_api import FilePayload, Page, expect
 
-from tests.acceptance.browser.doing import main, press
+from tests.acceptance.browser.after_posts import AFTER_POSTS
+from tests.acceptance.browser.doing import main, press, sees
 from tests.acceptance.browser.showroom import Showroom
+from tests.acceptance.browser.views import View, at, single, unknown
 
-Address = str | Callable[[Showroom], str]
 NOT_PAGES = {
     "static": "files",
     "callbacks.hear": "nothing",
@@ -21,43 +21,6 @@ NOT_PAGES = {
     "closing.download": "CSV",
 }
 """What else answers to GET, and with what."""
-
-
-@dataclass(frozen=True)
-class View:
-    """One page in one state."""
-
-    endpoint: str
-    """What the address leads to; empty where there is no page."""
-    address: Address
-    who: str = "ann"
-    """ann (an operator with many campaigns), newcomer (a member with nothing), unlucky or stranger."""
-    status: int = 200
-    do: Callable[[Page], None] | None = None
-    """What is done on the page to bring it into its state."""
-    has_worker: bool = True
-    wish: str = ""
-    """What an operator has asked for: a pause or maintenance."""
-    has_dead_session: bool = False
-
-    def path(self, showroom: Showroom) -> str:
-        """Return the address in this showroom."""
-        return self.address if isinstance(self.address, str) else self.address(showroom)
-
-
-def at(name: str, ending: str = "") -> Callable[[Showroom], str]:
-    """Find the address of a campaign, or of another page of it."""
-    return lambda showroom: showroom.path(name, ending)
-
-
-def single(name: str) -> Callable[[Showroom], str]:
-    """Find the address of the review of a single SMS."""
-    return lambda showroom: f"/sms/send/{showroom.found[name].uuid}"
-
-
-def unknown(name: str, ending: str = "") -> Callable[[Showroom], str]:
-    """Find the address of a campaign's unknown messages."""
-    return lambda showroom: f"/sms/unknown/{showroom.found[name].uuid}{ending}"
 
 
 def _decides(what: str) -> Callable[[Page], None]:
@@ -231,7 +194,11 @@ VIEWS = {
         "bulk.new", "/sms/campaigns/new", "newcomer", do=_chooses_an_hour_that_is_there_twice
     ),
     "single, time is over": View("compose.single", "/sms/send", do=_chooses_what_is_over),
-    "review, scheduled": View("bulk.review", at("scheduled draft", "/review")),
+    "review, scheduled": View("bulk.review", at("scheduled draft", "/review"), do=sees("would not be sent at all")),
+    "review, some wait": View("bulk.review", at("waiting draft", "/review"), do=sees("Not everybody gets it at once")),
+    "review, never open": View(
+        "bulk.review", at("never open", "/review"), "strict", do=sees("Nothing can be sent at these sending hours")
+    ),
     "review, wrong count": View("bulk.review", at("draft", "/review"), do=_types_the_wrong_count),
     "held": View("campaigns.show", at("held")),
     "team": View("team.show", "/team"),
@@ -253,9 +220,15 @@ VIEWS = {
     "completed, unknown ones": View("campaigns.show", at("completed", "?state=unknown"), do=_opens_menus),
     "completed, page 2": View("campaigns.show", at("completed", "?after=50")),
     "failed": View("campaigns.show", at("failed")),
+    "failed, many": View("campaigns.show", at("many failed"), do=sees("Retry what failed…")),
     "cancelled": View("campaigns.show", at("cancelled")),
     "scheduled": View("campaigns.show", at("scheduled"), do=_asks_to_cancel),
     "paused": View("campaigns.show", at("paused"), do=_asks_to_cancel),
+    "waits for its gateway": View(
+        "campaigns.show", at("waiting"), wish="gateways", do=sees("Gateway simulated cannot be reached since")
+    ),
+    "waits for the night's end": View("campaigns.show", at("night"), do=sees("It is night in United States")),
+    "waits at the gateway's rate": View("campaigns.show", at("processing"), wish="rate", do=sees("segments a second")),
     "first ten": View("campaigns.show", at("first ten"), do=_asks_to_send_rest),
     "first ten, refused": View("campaigns.show", at("stopped")),
     "cancelled, none failed": View("campaigns.show", at("cancelled", "?state=failed")),
@@ -273,6 +246,7 @@ VIEWS = {
     "completed, found by digits": View("campaigns.show", at("completed", "?number=0101"), do=_opens_menus),
     "completed, no such number": View("campaigns.show", at("completed", "?number=99999999")),
     "sheet": View("closing.show", at("pending", "/sheet")),
+    "sheet, adds up": View("closing.show", at("settled", "/sheet"), do=sees("Everything adds up")),
     "sheet, problems": View("closing.show", at("completed", "/sheet")),
     "retry": View("again.ask", at("failed", "/retry")),
     "retry, nobody": View("again.ask", at("cancelled", "/retry")),
@@ -290,6 +264,7 @@ VIEWS = {
     "opt-outs": View("opt_outs.index", "/opt-outs"),
     "opt-outs, none": View("opt_outs.index", "/opt-outs", "newcomer"),
     "opt-outs, end": View("opt_outs.index", "/opt-outs?page=99"),
+    "opt-outs, found": View("opt_outs.index", "/opt-outs?search=0101"),
     "opt-outs, nothing found": View("opt_outs.index", "/opt-outs?search=999999"),
     "opt-outs, nothing added": View("opt_outs.index", "/opt-outs", do=_adds_nothing),
     "opt-outs, no reason": View("opt_outs.index", "/opt-outs", do=_takes_off_without_reason),
@@ -310,4 +285,5 @@ VIEWS = {
     "signed out": View("compose.single", "/sms/send", do=_loses_session, has_dead_session=True),
     "400": View("credits.index", "/credits", do=_presses_old_button, has_dead_session=True),
     "500": View("campaigns.show", at("broken"), "unlucky", status=500),
+    **AFTER_POSTS,
 }

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,7 +14,8 @@ from smsqueue.app import create_app
 from smsqueue.config import Settings
 from smsqueue.core.clock import now
 from smsqueue.db import table_of
-from smsqueue.domain import brake, notices, optouts
+from smsqueue.domain import again, brake, notices, optouts
+from smsqueue.domain.jobs import campaign_tag
 from smsqueue.models import (
     Attempt,
     Campaign,
@@ -30,21 +31,26 @@ from smsqueue.models import (
 )
 from smsqueue.queue import control
 from smsqueue.queue.dialects import now_us
+from smsqueue.queue.dispatch import jobs
 from smsqueue.queue.models import FailedJob, JobStat, WorkerRow
 from tests.acceptance.browser.afterwards import paint_afterwards
 from tests.acceptance.browser.installation import Installation
+from tests.acceptance.browser.refusing import paint_refusing
 from tests.acceptance.browser.waiting import paint_waiting
 from tests.domain_fixtures import Office, plain
+from tests.domain_workers import Crew, Scripted
 
-SECOND = 1_000_000
+SECOND, DAY = 1_000_000, timedelta(days=1)
 GOOD = "name;phone\n" + "\n".join(f"Ann {row};{number}" for row, number in enumerate(plain(60)))
 SPOILT = f"{GOOD}\nBob;4.47E+11\nEve;call me tomorrow, please, when the shop is open\nDan;\nAnn;{plain(1)[0]}\n"
 TEXT = "Hi ((name)), our spring sale starts on Monday."
 MIXED = {"queued": 10, "sending": 5, "sent": 20, "delivered": 8, "undelivered": 4, "failed": 6, "unknown": 7}
 SENT = {"sent": 40, "delivered": 10, "failed": 3, "unknown": 2, "expired": 3, "suppressed": 2}
+HELD = "Held: the same words went, or are to go, to this number 2 times within an hour."
 PAUSED = 3
 """The place of the worker that a signal has paused."""
-recipients, campaigns, workers = table_of(Recipient), table_of(Campaign), table_of(WorkerRow)
+recipients, campaigns = table_of(Recipient), table_of(Campaign)
+attempts, workers = table_of(Attempt), table_of(WorkerRow)
 
 
 @dataclass
@@ -58,17 +64,21 @@ class Showroom:
     """A member whose team has done nothing yet."""
     unlucky: User = field(init=False)
     """A member whose team has no credits, and a campaign that cannot be shown."""
+    strict: User = field(init=False)
+    """A member whose team has many rules."""
     found: dict[str, Campaign] = field(default_factory=dict)
     app: Flask = field(init=False)
 
     def __post_init__(self) -> None:
-        self.ann = self.place.hire(900, team="Flowers", operator=True)
+        self.ann = self.place.hire(1200, team="Flowers", operator=True)
         self.newcomer = self.place.hire(0, team="Newcomers")
         self.unlucky = self.place.hire(0, team="Unlucky")
         self.app = create_app(Settings.from_env(self.place.environ))
         self._rule()
+        self._settle()
         self._draft()
         self._send()
+        self.strict = paint_refusing(self)
         self.found["broken"] = self.place.factory.campaign(self.unlucky)
         self._tell()
         self._receive()
@@ -89,6 +99,19 @@ class Showroom:
         change = sa.update(campaigns).where(campaigns.c.id == self.found[name].id).values(**values)
         self.place.store.write(lambda session: session.execute(change))
 
+    def put_off(self, name: str, until: datetime, code: str, error: str) -> None:
+        """Let all of a campaign that are not sent yet wait for a time."""
+        campaign = self.found[name]
+        mine = (recipients.c.campaign_id == campaign.id, recipients.c.state == State.QUEUED)
+        waits = sa.update(recipients).where(*mine).values(not_before=until, code=code, error=error, updated_at=now())
+        later = sa.update(jobs).where(jobs.c.tag == campaign_tag(campaign.id))
+
+        def write(session: Session) -> None:
+            session.execute(waits)
+            session.execute(later.values(available_at=int(until.timestamp() * SECOND)))
+
+        self.place.store.write(write)
+
     def let_workers_live(self, *, alive: bool) -> None:
         """Let the running worker be alive, or have been silent for too long."""
         expires = now_us() + (3600 * SECOND if alive else -SECOND)
@@ -104,6 +127,8 @@ class Showroom:
             session.execute(sa.delete(Rate))
             if wish == "gateways":
                 _trouble(session)
+            if wish == "rate":
+                session.add(Rate(name="gateway:simulated", per_second=0.1, due_us=0, throttled_at=now()))
             if wish == "pause":
                 control.pause(session, "sms", seconds=1800, reason="The gateway moves house", author="ben@example.com")
             if wish == "maintenance":
@@ -130,6 +155,13 @@ class Showroom:
 
         self.place.store.write(rule)
 
+    def _settle(self) -> None:
+        """Send a campaign in earnest, so that its books are in order."""
+        office = self.office(self.ann)
+        campaign = self.named(office.launched(plain(4)), "Sent in earnest")
+        Crew(self.place.store, Settings.from_env(self.place.environ), Scripted()).finish(office)
+        self.found["settled"] = campaign
+
     def _draft_for_later(self, office: Office) -> None:
         """A draft for a time to come, in which somebody has opted out, somebody waits and nobody is asked."""
         away = "+33612345678"
@@ -137,35 +169,39 @@ class Showroom:
             lambda session: optouts.add_all(session, [(self.ann.team_id, away)], source="person", note="asked for it")
         )
         listed = f"{GOOD}\nZoe;{away}\nLea;+33612345679"
-        self.found["scheduled draft"] = self._named(office.checked(listed, text=TEXT), "Winter sale")
+        self.found["scheduled draft"] = self.named(office.checked(listed, text=TEXT), "Winter sale")
         later = now().replace(hour=15, minute=0, second=0, microsecond=0) + timedelta(days=40)
         chosen = {"scheduled_for": later, "time_zone": "America/New_York", "sending_hours": "00:00-08:00"}
         self.change("scheduled draft", **chosen, validity_seconds=3600, unknown_policy="resend", first_ten=True)
+        self.found["waiting draft"] = self.named(office.checked(listed, text=TEXT), "Winter evening")
+        chosen["sending_hours"] = "20:00-22:00"
+        self.change("waiting draft", **chosen, validity_seconds=86400)
 
     def _draft(self) -> None:
-        office, poor = self._office(self.ann), self._office(self.unlucky)
-        self.found["draft"] = self._named(office.checked(SPOILT, text=TEXT), "Spring sale")
-        self.found["nobody"] = self._named(office.checked("phone\n12\nabc\n"), "Nobody")
-        self.found["dear"] = self._named(office.checked(GOOD, text="Very long indeed. " * 80), "Too dear")
+        office, poor = self.office(self.ann), self.office(self.unlucky)
+        self.found["draft"] = self.named(office.checked(SPOILT, text=TEXT), "Spring sale")
+        self.found["nobody"] = self.named(office.checked("phone\n12\nabc\n"), "Nobody")
+        self.found["dear"] = self.named(office.checked(GOOD, text="Very long indeed. " * 80), "Too dear")
         self._draft_for_later(office)
         self.found["single"] = office.single("+12015550123", "Your order is ready")
         self.found["poor single"] = poor.single("+12015550123", "Your order is ready")
-        self.found["checking"] = self._named(office.unchecked(GOOD), "A long list")
+        self.found["checking"] = self.named(office.unchecked(GOOD), "A long list")
         self.change("checking", rows=60_000, checked_rows=21_500)
 
     def _send(self) -> None:
-        office = self._office(self.ann)
-        self.found["pending"] = self._named(office.launch(office.checked(GOOD, text=TEXT)), "Summer sale")
+        office = self.office(self.ann)
+        self.found["pending"] = self.named(office.launch(office.checked(GOOD, text=TEXT)), "Summer sale")
         self.paint("processing", "Autumn sale", Status.PROCESSING, MIXED)
         self.paint("completed", "Wintersale" * 6, Status.COMPLETED, SENT)
+        self._lose_gateway("completed")
         self.paint("cancelled", "Wrong text", Status.CANCELLED, {"sent": 20, "cancelled": 40})
         reason = "The gateway refuses our account: its credit is used up. Ask the operator."
         self.paint("failed", "To the moon", Status.FAILED, {"failed": 60}, error=reason)
         self.paint("held", "Once more", Status.PROCESSING, {"queued": 30, "sent": 30})
-        waiting = (recipients.c.campaign_id == self.found["held"].id, recipients.c.state == State.QUEUED)
-        braked = sa.update(recipients).where(*waiting).values(code=brake.HELD, not_before=brake.FOR_EVER)
-        self.place.store.write(lambda session: session.execute(braked))
+        self.put_off("held", brake.FOR_EVER, brake.HELD, HELD)
         self.change("held", braked=30)
+        self.paint("many failed", "A bad day", Status.FAILED, {"failed": 60}, error=reason)
+        self.change("many failed", failed=again.FEW + 1, total=again.FEW + 1, confirmed_at=now() - DAY)
         paint_waiting(self)
         paint_afterwards(self)
         single = office.single("+12015550123", "Hello")
@@ -174,8 +210,8 @@ class Showroom:
 
     def paint(self, name: str, title: str, status: Status, counts: Mapping[str, int], error: str | None = None) -> None:
         """Make a campaign look as if it had come so far."""
-        office = self._office(self.ann)
-        campaign = self.found[name] = self._named(office.launch(office.checked(GOOD, text=TEXT)), title)
+        office = self.office(self.ann)
+        campaign = self.found[name] = self.named(office.launch(office.checked(GOOD, text=TEXT)), title)
         rows = office.recipients(campaign)
         left = list(rows)
         for state, number in counts.items():
@@ -224,6 +260,12 @@ class Showroom:
             **known,
             **times,
         )
+
+    def _lose_gateway(self, name: str) -> None:
+        """Let a campaign's unknown messages have gone by a gateway that cannot be asked any more."""
+        mine = sa.select(recipients.c.id).where(recipients.c.campaign_id == self.found[name].id)
+        lost = sa.update(attempts).where(attempts.c.recipient_id.in_(mine), attempts.c.outcome == "unknown")
+        self.place.store.write(lambda session: session.execute(lost.values(gateway="kannel")))
 
     def _tell(self) -> None:
         for status in ("completed", "failed", "cancelled"):
@@ -293,11 +335,13 @@ class Showroom:
             for ago in range(0, 58, 1 + queues.index(queue))
         ]
 
-    def _office(self, user: User) -> Office:
+    def office(self, user: User) -> Office:
+        """Return what a person's team writes campaigns with."""
         with self.place.store.reading() as session:
             return Office(self.place.store, session.get_one(Team, user.team_id), user)
 
-    def _named(self, campaign: Campaign, name: str) -> Campaign:
+    def named(self, campaign: Campaign, name: str) -> Campaign:
+        """Give a campaign a name."""
         change = sa.update(campaigns).where(campaigns.c.id == campaign.id).values(name=name)
         self.place.store.write(lambda session: session.execute(change))
         return campaign

@@ -11,10 +11,12 @@ from playwright.sync_api import Browser, expect
 
 from tests.acceptance.browser.doing import sign_in
 from tests.acceptance.browser.installation import Installation
-from tests.acceptance.browser.pages import NOT_PAGES, VIEWS, View
+from tests.acceptance.browser.pages import NOT_PAGES, VIEWS
 from tests.acceptance.browser.showroom import Showroom
+from tests.acceptance.browser.views import View
 from tests.acceptance.browser.windows import Window, Windows
 from tests.databases import Databases
+from tests.outside import ROOT
 
 COLOURS = """() => [...document.querySelectorAll("header *, main *")].map((element) => {
   const { color, backgroundColor, borderColor, colorScheme } = getComputedStyle(element);
@@ -67,6 +69,8 @@ class Gallery:
         noises = len(window.problems)
         response = window.page.goto(view.path(self.showroom))
         found.status = response.status if response else 0
+        if view.meanwhile:
+            view.meanwhile(self.showroom)
         if view.do:
             view.do(window.page)
         for theme in ("light", "dark"):
@@ -92,10 +96,12 @@ class Gallery:
 @pytest.fixture(scope="module")
 def gallery(chromium: Browser, databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gallery]:
     """One of everything, without a worker, and windows to look at it."""
-    place = Installation(tmp_path_factory.mktemp("showroom"), databases.ready("sqlite"))
+    folder = tmp_path_factory.mktemp("showroom")
+    settings = {"SIMULATED_LOOKUP": "on", "RECORDED_TEMPLATES": str(folder / "templates.txt")}
+    place = Installation(folder, databases.ready("sqlite"), settings=settings)
     windows = Windows(chromium)
     try:
-        place.start_web()
+        place.start_web("tests.acceptance.browser.recorded:app")
         yield Gallery(Showroom(place), windows)
     finally:
         windows.close()
@@ -131,6 +137,15 @@ def test_no_page_is_left_out(gallery: Gallery) -> None:
             path = view.path(gallery.showroom).partition("?")[0]
             assert matcher.match(path, method="GET")[0] == view.endpoint
     assert answering - {view.endpoint for view in VIEWS.values()} == set(NOT_PAGES)
+
+
+def test_no_template_is_left_out(gallery: Gallery) -> None:
+    for name in VIEWS:
+        gallery.look(name)
+    names = set(gallery.showroom.app.jinja_env.list_templates())
+    ours = {name for name in names if (ROOT / "templates" / name).is_file()}
+    shown = set((gallery.showroom.place.folder / "templates.txt").read_text(encoding="utf-8").split())
+    assert {name for name in ours - shown if not name.startswith("mail/")} == set()
 
 
 def test_choice_of_colours_looks_like_the_systems_own(gallery: Gallery) -> None:

@@ -110,7 +110,12 @@ def open_terminal(database, tmp_path):
     """Run Python in a terminal."""
     environment = {"DATABASE_URL": database.url, "SMS_INSTANCE": str(tmp_path)}
     opened = []
-    yield lambda *arguments: opened.append(Terminal(*arguments, **environment)) or opened[-1]
+
+    def open_one(*arguments):
+        opened.append(Terminal(*arguments, **environment))
+        return opened[-1]
+
+    yield open_one
     for terminal in opened:
         terminal.close()
 
