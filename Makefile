@@ -50,7 +50,7 @@ run: install ## Start everything for trying it out: web, worker and a simulated 
 	@exec $(PY) -m flask sms demo --port $(PORT)
 
 test: install-dev ## Run every test but the drills
-	@exec $(PY) -m pytest -n 2 --dist loadfile $(ARGS)
+	@exec $(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: install-dev ## Check format, lint, types and import contracts
 	$(RUFF) format --check .

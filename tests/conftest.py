@@ -36,6 +36,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("database_kind", metafunc.config.stash[DATABASES].chosen(wanted))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests that wait for processes and browsers: the many short ones fill the gaps to the end."""
+    items.sort(key=lambda item: "acceptance" not in item.path.parts)
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Refuse in the first seconds when a browser is needed and cannot be had."""
     if any("chromium" in getattr(item, "fixturenames", ()) for item in session.items):
