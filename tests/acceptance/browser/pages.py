@@ -248,7 +248,7 @@ VIEWS = {
     "sheet": View("closing.show", at("pending", "/sheet")),
     "sheet, adds up": View("closing.show", at("settled", "/sheet"), do=sees("Everything adds up")),
     "sheet, problems": View("closing.show", at("completed", "/sheet")),
-    "retry": View("again.ask", at("failed", "/retry")),
+    "retry": View("again.ask", at("strict failed", "/retry"), "strict", do=sees("Send 2 messages again for 2 credits")),
     "retry, nobody": View("again.ask", at("cancelled", "/retry")),
     "retry, poor": View("again.ask", at("poor failed", "/retry"), "unlucky"),
     "clone": View("bulk.review", at("clone", "/review")),
