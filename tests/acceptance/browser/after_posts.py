@@ -54,6 +54,17 @@ def _retries_what_was_shown(page: Page) -> None:
     expect(main(page)).to_contain_text("by now. Nothing was sent or charged.")
 
 
+def _retries(typed: str, words: str) -> Callable[[Page], None]:
+    """Type a number of recipients, and read why nothing is sent again."""
+
+    def retry(page: Page) -> None:
+        page.get_by_label("Number of recipients").fill(typed)
+        press(page, "Send ")
+        expect(main(page)).to_contain_text(words)
+
+    return retry
+
+
 def _takes_the_column_of_names(page: Page) -> None:
     page.get_by_label("Numbers are taken from the column").select_option("name")
     press(page, "Use this column")
@@ -100,6 +111,12 @@ AFTER_POSTS = {
     "review, closed country": _refused("closed country", "Your team may not text France (1)"),
     "review, time is over": _refused("too late", "is over: choose a later time"),
     "review, other price": _refused("other price", "when you looked and is 2 now"),
+    "retry, wrong count": View(
+        "again.ask", at("all failed", "/retry"), "strict", do=_retries("25", "You typed 25: type 26")
+    ),
+    "retry, over the cap": View(
+        "again.ask", at("all failed", "/retry"), "strict", do=_retries("26", "Your team may text 20 recipients a day")
+    ),
     "review, spent meanwhile": View(
         "bulk.review", at("spent", "/review"), "strict", meanwhile=spend, do=_sends("credits missing")
     ),

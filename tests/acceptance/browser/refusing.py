@@ -13,7 +13,7 @@ from tests.domain_fixtures import plain
 if TYPE_CHECKING:
     from tests.acceptance.browser.showroom import Showroom
 
-BALANCE, CAP = 30, 20
+BALANCE, CAP, TYPED_ABOVE = 30, 20, 25
 
 
 def paint_refusing(showroom: "Showroom") -> User:
@@ -28,6 +28,7 @@ def paint_refusing(showroom: "Showroom") -> User:
         "other price": office.draft(2),
         "two columns": office.checked("name;phone\nAnn;+12015550123\nBob;+12015550124\n"),
         "strict failed": office.draft(2),
+        "all failed": office.draft(TYPED_ABOVE + 1),
         "spent": office.draft(8),
         "spends": office.draft(CAP - 8, text="a" * 200),
     }
@@ -37,8 +38,10 @@ def paint_refusing(showroom: "Showroom") -> User:
     showroom.change("too late", scheduled_for=now() - timedelta(hours=1), time_zone="UTC")
     showroom.change("other price", price=1)
     fail_all(showroom, "strict failed")
-    rules = sa.update(Team).where(Team.id == strict.team_id).values(daily_cap=CAP, countries="US")
-    showroom.place.store.write(lambda session: session.execute(rules))
+    fail_all(showroom, "all failed")
+    rules = {"daily_cap": CAP, "countries": "US", "type_count_above": TYPED_ABOVE}
+    change = sa.update(Team).where(Team.id == strict.team_id).values(**rules)
+    showroom.place.store.write(lambda session: session.execute(change))
     return strict
 
 
