@@ -127,6 +127,28 @@ def record(
         resolving.carry_on(session, campaign, freed, NOT_SENT)
     if late:  # it was held back for so long that somebody has decided meanwhile
         resolving.take_after_all(session, late, now)
+    _clear_up(session, campaign, [row for row in found if row.state == State.UNKNOWN], by_id, fates)
+
+
+def _clear_up(
+    session: Session,
+    campaign: Campaign,
+    unknown: Sequence[Any],
+    by_id: Mapping[int, Answer],
+    fates: Mapping[int, Fate],
+) -> None:
+    """Credit who was unknown only for an earlier try, of which a late answer says now that it came to nothing too."""
+    by_error: dict[str, list[Any]] = defaultdict(list)
+    nothing = (*CREDITED, State.QUEUED)
+    came_late = [
+        row for row in unknown if row.attempts != by_id[row.id].intent.attempt and fates[row.id].state in nothing
+    ]
+    doubted = in_doubt(session, [row.id for row in came_late])
+    for row in came_late:
+        if row.id not in doubted:
+            by_error[fates[row.id].error or ""].append(row)
+    for error, rows in by_error.items():
+        resolving.give_up(session, campaign, rows, error, resolving.NOT_TAKEN)
 
 
 def _fates(session: Session, by_id: Mapping[int, Answer], campaign: Campaign, now: datetime) -> dict[int, Fate]:

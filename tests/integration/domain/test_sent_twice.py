@@ -13,6 +13,7 @@ from smsqueue.domain import (
     campaigns,
     delivery,
     expiring,
+    journal,
     optouts,
     pausing,
     questions,
@@ -172,6 +173,22 @@ def test_a_second_try_that_comes_to_nothing_leaves_the_first_unknown(office, how
     (row,), after = office.recipients(campaign), office.reload(campaign)
     assert (row.state, after.returned, after.held) == ("unknown", 0, 1)
     assert "Nobody can tell of an earlier try, and the last one came to nothing" in row.error
+
+
+@pytest.mark.parametrize("how", ["refused", "cancelled in the air"])
+@pytest.mark.parametrize("late", [Rejected("1", "refused"), Deferred(0, "throttled", "later")])
+def test_a_late_refusal_of_the_first_try_credits_who_was_unknown_for_it_alone(office, late, how):
+    campaign = office.launched(1)
+    (first,) = in_the_air(office, campaign)
+    office.store.write(lambda s: journal.mark_crashed(s, s.get_one(Campaign, campaign.id), (1, 1), now()))
+    send_again(office, campaign)
+    comes_to_nothing(office, campaign, how)
+    assert office.states(campaign) == {"unknown": 1}
+
+    record(office, campaign, Answer(first, late))  # the frozen worker wakes up, and writes down what it was told
+
+    after = office.reload(campaign)
+    assert (office.states(campaign), after.returned, after.held) == ({"failed": 1}, 1, 0)
 
 
 @pytest.fixture
