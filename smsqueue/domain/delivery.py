@@ -13,11 +13,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from smsqueue.bulk import insert_new, update_many
+from smsqueue.bulk import update_many
+from smsqueue.core.clock import now as moment
 from smsqueue.db import Database, table_of
 from smsqueue.domain import completion, optouts, ranks, references, stopping
+from smsqueue.domain import told as kept_reports
 from smsqueue.domain.paying import Move, pay
-from smsqueue.domain.storable import clean
 from smsqueue.gateways.base import Rejected, Report, Sent
 from smsqueue.models import Attempt, Campaign, DeliveryReport, Recipient, State
 from smsqueue.queue.events import emit_once_committed
@@ -63,6 +64,8 @@ class Applied:
     may_close: frozenset[int] = frozenset()
     refusals: Mapping[int, Rejected] = field(default_factory=dict)
     """By campaign: what the gateway has against our account."""
+    keys: frozenset[references.Key] = frozenset()
+    """Gateways' references that came without ours, or are known only now: the other half may be here meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +83,14 @@ def apply(session: Session, gateway: str, reports: Iterable[Report], now: dateti
     Copies, old ones and those of attempts that nobody knows change nothing; each is kept once. What is due after the
     commit is done by `follow_up`.
     """
-    told = _unique(reports)
+    told = kept_reports.unique(reports)
     if not told:
         return Applied()
     told = references.add_ours(session, gateway, told)
     asked = {"ids": sorted({report.reference for report in told if report.reference}), "gateway": gateway}
     found = {row.reference: row for row in session.execute(_find, asked)} if asked["ids"] else {}
     held = _lock_all(session, {row.recipient_id for row in found.values()})
-    _store(session, gateway, told, {reference: row.id for reference, row in found.items()}, now)
+    kept_reports.store(session, gateway, told, {reference: row.id for reference, row in found.items()}, now)
     by_attempt: dict[int, list[Report]] = defaultdict(list)
     for report in told:
         if report.reference in found:
@@ -98,14 +101,11 @@ def apply(session: Session, gateway: str, reports: Iterable[Report], now: dateti
     emit_once_committed(session, "reports.applied", gateway=gateway, count=len(told))
     if unknown:
         emit_once_committed(session, "reports.unknown", gateway=gateway, count=unknown)
-    refusals = {
-        held[found[each.reference].recipient_id].campaign_id: _refusal(each)
-        for each in told
-        if each.scope == "account" and each.reference in found
-        if _is_recent(each, known[found[each.reference].id], now)
-    }
+    against_us = {each: known[found[each.reference].id] for each in told if _is_against_us(each, found)}
+    refusals = _refusals(session, against_us, held, now)
+    nameless = frozenset((gateway, each.gateway_reference) for each in told if _is_nameless(each))
     applied = _raise(session, news, known, held, now)
-    return replace(applied, reports=len(told), unknown=unknown, refusals=refusals)
+    return replace(applied, reports=len(told), unknown=unknown, refusals=refusals, keys=nameless)
 
 
 def accept(session: Session, taken: Mapping[int, Sent], now: datetime) -> Applied:
@@ -115,24 +115,37 @@ def accept(session: Session, taken: Mapping[int, Sent], now: datetime) -> Applie
     """
     asked = session.execute(sa.select(attempts).where(attempts.c.id.in_(sorted(taken)))).all()
     held = _lock_all(session, {row.recipient_id for row in asked})
-    references.keep(session, {(row.gateway, taken[row.id].reference): row.reference for row in asked})
+    ours = {
+        (row.gateway, theirs): row.reference
+        for row in asked
+        for theirs in taken[row.id].references or (taken[row.id].reference,)
+        if theirs
+    }
+    references.keep(session, ours)
     news = {
         id_: _News(
             Report(state="sent", gateway_reference=sent.reference, price=sent.price), sent.parts, is_reported=False
         )
         for id_, sent in taken.items()
     }
-    return _raise(session, news, _attempts_of(session, held), held, now)
+    return replace(_raise(session, news, _attempts_of(session, held), held, now), keys=frozenset(ours))
 
 
-def catch_up(session: Session, ours: Mapping[references.Key, str], now: datetime) -> list[Applied]:
+def catch_up(session: Session, keys: Collection[references.Key], now: datetime) -> list[Applied]:
     """Apply reports that came before it was known whom they tell of."""
-    early = references.early(session, ours)
+    early = references.early(session, keys)
     return [apply(session, gateway, told, now) for gateway, told in sorted(early.items())]
 
 
 def follow_up(database: Database, applied: Applied) -> None:
-    """Do what must be in transactions of its own: stop whom a gateway refuses as a whole, close what has ended."""
+    """Do what must be in transactions of its own: stop whom a gateway refuses as a whole, close what has ended.
+
+    And look for reports that came first: of those who write down a report and its reference at the same moment,
+    neither sees the other before the commit, and one of them does after it.
+    """
+    if applied.keys:
+        for each in database.write(lambda session: catch_up(session, applied.keys, moment())):
+            follow_up(database, each)
     for campaign_id, refusal in applied.refusals.items():
         database.write(lambda session, id_=campaign_id, why=refusal: _stop(session, id_, why))  # type: ignore[misc]
     for campaign_id in sorted({*applied.may_close, *applied.refusals}):
@@ -145,22 +158,6 @@ def _stop(session: Session, campaign_id: int, refusal: Rejected) -> None:
         stopping.stop_for_account(session, campaign, refusal)
 
 
-def _unique(reports: Iterable[Report]) -> list[Report]:
-    """Cut what is told to what there is room for, and leave out copies."""
-    found: dict[tuple[str, str, str], Report] = {}
-    for each in reports:
-        short = replace(
-            each,
-            reference=clean(each.reference, 40) if len(each.reference) <= 40 else "",
-            gateway_reference=clean(each.gateway_reference, 100),
-            code=clean(each.code, 40),
-            reason=clean(each.reason, 300),
-            price=clean(each.price, 30) if each.price else None,
-        )
-        found.setdefault((short.reference, short.gateway_reference, short.state), short)
-    return list(found.values())
-
-
 def _lock_all(session: Session, ids: Collection[int]) -> dict[int, Any]:
     if not ids:
         return {}
@@ -170,28 +167,6 @@ def _lock_all(session: Session, ids: Collection[int]) -> dict[int, Any]:
 def _attempts_of(session: Session, held: Mapping[int, Any]) -> dict[int, Any]:
     """Read all attempts of locked recipients: whoever changes one has its recipient's lock."""
     return {row.id: row for row in session.execute(_all_of, {"ids": list(held)})} if held else {}
-
-
-def _store(session: Session, gateway: str, told: Sequence[Report], ids: Mapping[str, int], now: datetime) -> None:
-    rows = [
-        {
-            "attempt_id": ids.get(each.reference),
-            "gateway": gateway,
-            "reference": each.reference,
-            "gateway_reference": each.gateway_reference,
-            "state": each.state,
-            "code": each.code,
-            "reason": each.reason,
-            "price": each.price,
-            "at": each.at,
-            "received_at": now,
-        }
-        for each in told
-    ]
-    # In one order everywhere: two who store the same ones then wait for each other, and are no deadlock.
-    insert_new(
-        session, reports_, sorted(rows, key=lambda row: (row["reference"], row["gateway_reference"], row["state"]))
-    )
 
 
 def _summed_up(
@@ -288,10 +263,32 @@ def _note_opt_outs(session: Session, rows: Sequence[Any], now: datetime) -> None
     optouts.add_all(session, {(team_of[row.campaign_id], row.number) for row in rows}, source="gateway", at=now)
 
 
-def _is_recent(told: Report, row: Any, now: datetime) -> bool:
-    """Say whether a report is news of an attempt, or a copy of what was told lately."""
-    is_raised = ranks.is_raised(row.outcome, row.reported, told.state)
-    return is_raised or (row.reported_at is not None and now - row.reported_at < COPIES_COME)
+def _is_nameless(told: Report) -> bool:
+    return not told.reference and told.gateway_reference != ""
+
+
+def _is_against_us(told: Report, found: Collection[str]) -> bool:
+    return told.scope == "account" and told.reference in found
+
+
+def _refusals(
+    session: Session, told: Mapping[Report, Any], held: Mapping[int, Any], now: datetime
+) -> dict[int, Rejected]:
+    """Say which campaigns end for what is told against our account: by news, and by copies of what was told lately.
+
+    What had to be done may have been lost with a process. It was not where a campaign has ended and runs again.
+    """
+    found: dict[int, Rejected] = {}
+    copies: dict[int, Rejected] = {}
+    for each, row in told.items():
+        is_news = ranks.is_raised(row.outcome, row.reported, each.state)
+        if is_news or (row.reported_at is not None and now - row.reported_at < COPIES_COME):
+            (found if is_news else copies)[held[row.recipient_id].campaign_id] = _refusal(each)
+    if copies:
+        ended_once = sa.select(campaigns.c.id).where(campaigns.c.id.in_(sorted(copies)), campaigns.c.reopened > 0)
+        for id_ in session.scalars(ended_once).all():
+            del copies[id_]
+    return copies | found
 
 
 def _refusal(told: Report) -> Rejected:

@@ -51,15 +51,13 @@ def add_ours(session: Session, gateway: str, told: list[Report]) -> list[Report]
     return [each if each.reference else replace(each, reference=ours.get(each.gateway_reference, "")) for each in told]
 
 
-def early(session: Session, ours: Mapping[Key, str]) -> dict[str, list[Report]]:
-    """Return reports, by gateway, that came when nobody knew yet whom they tell of."""
+def early(session: Session, keys: Collection[Key]) -> dict[str, list[Report]]:
+    """Return reports, by gateway, that came when nobody knew whom they tell of, and of whom that is known by now."""
     found: dict[str, list[Report]] = defaultdict(list)
-    for row in _stored(session, ours):
-        reference = ours.get((row.gateway, row.gateway_reference))
-        if reference:
-            told = Report(state=row.state, reference=reference, gateway_reference=row.gateway_reference, code=row.code)  # type: ignore[arg-type]  # stored as it was told
-            found[row.gateway].append(replace(told, reason=row.reason, at=row.at, price=row.price))
-    return found
+    for row in _stored(session, keys):
+        told = Report(state=row.state, gateway_reference=row.gateway_reference, code=row.code, reason=row.reason)  # type: ignore[arg-type]  # stored as it was told
+        found[row.gateway].append(replace(told, at=row.at, price=row.price))
+    return {name: [each for each in add_ours(session, name, told) if each.reference] for name, told in found.items()}
 
 
 def _stored(session: Session, keys: Collection[Key]) -> Sequence[DeliveryReport]:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sqlalchemy.orm import Session
 
 from smsqueue.core.clock import now
-from smsqueue.domain import credits, delivery, journal, references, settlement
+from smsqueue.domain import again, credits, delivery, journal, references, settlement
 from smsqueue.domain.counting import Changes
 from smsqueue.domain.delivery import Applied
 from smsqueue.domain.journal import Answer
@@ -23,7 +23,7 @@ from smsqueue.domain.stopping import NotRunning
 from smsqueue.gateways.base import Deferred, Outcome, Outgoing, Rejected, Report, Sent, Traits, Unknown
 from smsqueue.models import Campaign, DeliveryReport, LedgerTransaction, OptOut, State, Status
 from tests.desk import Desk
-from tests.domain_fixtures import Office
+from tests.domain_fixtures import TERMS, Office
 from tests.domain_workers import Scripted, at_once, waiting
 from tests.integration.domain.test_closing import in_the_air, record
 from tests.outside import wait_until
@@ -201,6 +201,40 @@ def test_a_report_with_the_gateways_reference_alone_is_found_after_a_look_up_has
     assert desk.states == [State.DELIVERED]
 
 
+@pytest.mark.parametrize("taken", [Sent("gw-9"), Sent("gw-8", references=("gw-8", "gw-9"))])
+def test_a_report_that_came_before_a_look_up_told_its_reference_counts(desk: Desk, taken: Sent):
+    (intent,) = desk.call()
+    desk.answer(intent, Unknown("cut"))
+    desk.tell_all([Report(state="failed", gateway_reference="gw-9")])
+    (attempt,) = desk.office.attempts(desk.campaign)
+
+    applied = desk.store.write(lambda session: delivery.accept(session, {attempt.id: taken}, now()))
+    delivery.follow_up(desk.store, applied)
+
+    assert desk.states == [State.FAILED]
+    assert desk.money() == (1, 1, 0, 1000)
+
+
+@pytest.mark.databases("postgresql", "mariadb")  # SQLite has one writer at a time
+def test_a_report_at_the_moment_of_its_answer_counts(desk: Desk, monkeypatch: pytest.MonkeyPatch):
+    (intent,) = desk.call()
+    ours = {("scripted", "gw-1"): intent.outgoing.reference}
+    look = references.add_ours
+
+    def answered_meanwhile(session: Session, gateway: str, told: list[Report]) -> list[Report]:
+        found = look(session, gateway, told)
+        monkeypatch.setattr(references, "add_ours", look)
+        desk.answer(intent, Sent("gw-1"))
+        desk.store.write(lambda session: references.keep(session, ours))
+        assert desk.store.write(lambda session: delivery.catch_up(session, ours, now())) == []
+        return found
+
+    monkeypatch.setattr(references, "add_ours", answered_meanwhile)
+    desk.tell_all([Report(state="delivered", gateway_reference="gw-1")])
+
+    assert desk.states == [State.DELIVERED]
+
+
 @pytest.mark.parametrize("answer", [Sent("gw-1"), Sent("gw-0", references=("gw-0", "gw-1"))])
 @pytest.mark.parametrize("is_early", [False, True])
 def test_a_gateway_that_reports_by_its_own_references_alone_is_understood(
@@ -276,6 +310,17 @@ def test_an_old_report_against_our_account_that_comes_again_stops_nothing(office
     (intent,) = desk.sent()
     told = [Report(state="undelivered", reference=intent.outgoing.reference, code="30002", scope="account")]
     desk.store.write(lambda session: delivery.apply(session, "scripted", told, now() - timedelta(hours=2)))
+    desk.tell_all(told)
+    assert desk.states == [State.UNDELIVERED, *[State.QUEUED] * 4]
+
+
+def test_a_report_against_our_account_that_comes_again_stops_nobody_who_was_sent_to_again(office: Office):
+    desk = Desk(office, 5)
+    (intent,) = desk.sent()
+    told = [Report(state="undelivered", reference=intent.outgoing.reference, code="30002", scope="account")]
+    desk.tell_all(told)
+    assert desk.now.status == Status.FAILED
+    office.store.write(lambda s: again.retry(s, office.team.id, desk.campaign.uuid, TERMS, user_id=office.user.id))
     desk.tell_all(told)
     assert desk.states == [State.UNDELIVERED, *[State.QUEUED] * 4]
 
