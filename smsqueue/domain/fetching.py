@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from smsqueue.db import table_of
 from smsqueue.domain import delivery
 from smsqueue.domain.delivery import Applied
-from smsqueue.domain.resolving import last_attempt, today
+from smsqueue.domain.resolving import today
 from smsqueue.domain.turns import CHUNK, Turn, traits_of
 from smsqueue.gateways.base import Fetches, Gateway, Report, Unknown
 from smsqueue.models import Attempt, Campaign, Recipient, State
@@ -55,10 +55,10 @@ class Fetching:
 
     def work(self) -> Snooze | None:
         """Ask about every text that is due; say when to go on, None when there is no such text."""
-        after, left, reason = 0, False, ""
+        after, left, reason = (0, 0), False, ""
         with Turn(self.run) as turn:
             while not reason and (chunk := self._read(after)):
-                after, left = chunk[-1].row, True
+                after, left = (chunk[-1].row, chunk[-1].attempt_id), True
                 self._ask([row for row in chunk if row.is_due and can_fetch(self.gateways.get(row.gateway))], turn)
                 reason = turn.reason_to_stop()
         if self.asked:
@@ -67,7 +67,7 @@ class Fetching:
             return Snooze(0, reason)
         return Snooze(LATE.total_seconds(), "reports that did not come are asked for once a day") if left else None
 
-    def _read(self, after: int) -> Sequence[Any]:
+    def _read(self, after: tuple[int, int]) -> Sequence[Any]:
         with self.run.database.reading() as session:
             return session.execute(_without_report(self.campaign_id, after, today(session))).all()
 
@@ -95,22 +95,29 @@ class Fetching:
         return gateway.fetch(row.gateway_reference)
 
 
-def _without_report(campaign_id: int, after: int, now: datetime) -> sa.Select[Any]:
-    """Choose the texts that were taken long ago, and of which nothing more was told."""
+def _without_report(campaign_id: int, after: tuple[int, int], now: datetime) -> sa.Select[Any]:
+    """Choose the attempts that were taken long ago, and of which nothing more was told, from after a row's attempt on.
+
+    Not only each recipient's last: the first may have been taken, and a later one have come to nothing.
+    """
     is_due = sa.or_(attempts.c.looked_up_at.is_(None), attempts.c.looked_up_at < now - LATE + timedelta(minutes=5))
     columns = (recipients.c.row, attempts.c.id.label("attempt_id"), attempts.c.gateway, attempts.c.reference)
     more = (attempts.c.gateway_reference, sa.case((is_due, 1), else_=0).label("is_due"))
+    row, attempt_id = after
     return (
         sa.select(*columns, *more)
-        .join(attempts, last_attempt)
+        .join(attempts, attempts.c.recipient_id == recipients.c.id)
         .where(
             recipients.c.campaign_id == campaign_id,
-            recipients.c.row > after,
+            recipients.c.row >= row,
+            sa.or_(recipients.c.row > row, attempts.c.id > attempt_id),
             recipients.c.state == State.SENT,
+            attempts.c.outcome == "sent",
+            sa.func.coalesce(attempts.c.reported, "sent") == "sent",
             attempts.c.gateway_reference.isnot(None),
             attempts.c.started_at.between(now - KEPT, now - LATE),
         )
-        .order_by(recipients.c.row)
+        .order_by(recipients.c.row, attempts.c.id)
         .limit(CHUNK)
     )
 

@@ -1,5 +1,6 @@
 """Sending again to those of whom nobody can tell: what becomes of the campaign, its time, and of the first try."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -21,11 +22,13 @@ from smsqueue.domain import (
     stopping,
     unknowns,
 )
+from smsqueue.domain.jobs import FetchReportsJob
 from smsqueue.domain.journal import Answer
 from smsqueue.domain.resolving import Terms
 from smsqueue.domain.unknowns import Choice, Decision
-from smsqueue.gateways.base import Deferred, NotFound, Rejected, Unknown
+from smsqueue.gateways.base import Deferred, NotFound, Rejected, Report, Unknown
 from smsqueue.models import Campaign, Status, UnknownPolicy
+from smsqueue.queue.dispatch import enqueue
 from tests.domain_workers import Scripted, race
 from tests.integration.domain.test_closing import close, in_the_air, record
 from tests.integration.domain.test_unknowns import Asked, age, look, sent
@@ -228,6 +231,20 @@ def test_who_was_not_taken_by_the_first_try_nor_the_second_is_credited(office, d
     assert (office.states(campaign), after.returned, len(gateway.calls)) == ({"failed": 1}, 1, 2)
     with office.store.reading() as session:
         assert again.offer(session, after) == again.Offer(1, 1)
+
+
+def test_reports_are_asked_for_also_of_the_first_try(office, doubted):
+    campaign, gateway, crew = doubted
+    gateway.looks = [sent]
+    look(office, crew, campaign)
+    gateway.traits = replace(gateway.traits, fetch="its reference")
+    gateway.fetch = lambda reference: Report(state="delivered", gateway_reference=reference)
+    age(office, 90_000)
+
+    office.store.write(lambda session: enqueue(session, FetchReportsJob(campaign_id=campaign.id)))
+    crew.drain()
+
+    assert office.states(campaign) == {"delivered": 1}
 
 
 def test_a_person_may_count_the_first_try_as_sent_or_not(office, doubted):
