@@ -25,7 +25,7 @@ def end_overdue(session: Session, campaign_id: int) -> int:
         return 0
     attempted = session.begin_nested()
     count = end_waiting(session, campaign, None, State.EXPIRED, error=TOO_LATE)
-    session.refresh(campaign, with_for_update=True)
+    session.refresh(campaign, with_for_update={"key_share": True})  # as `completion.locked`
     if not _is_overdue(campaign):  # somebody has just sent to them again
         attempted.rollback()
         return 0

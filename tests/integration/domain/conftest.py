@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterator
 
 import pytest
+from sqlalchemy.exc import DBAPIError
 
 from smsqueue.config import Settings
-from smsqueue.db import Database
+from smsqueue.db import Database, is_worth_repeating
 from smsqueue.gateways.base import Gateway
 from tests.domain_fixtures import Office
 from tests.domain_workers import Crew, Held
@@ -54,6 +55,20 @@ def make_crew(store: Database, make_settings: Callable[..., Settings]) -> Iterat
 def crew(make_crew: Callable[..., Crew], outside: Outside) -> Crew:
     """Workers who send through the simulator; a call may take 1 s."""
     return make_crew(SIMULATED_URL=outside.url, SMS_READ_TIMEOUT="1", SMS_CONNECT_TIMEOUT="1")
+
+
+@pytest.fixture
+def repeated(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What a transaction was repeated for, as for a deadlock."""
+    found: list[str] = []
+
+    def noted(error: DBAPIError) -> bool:
+        if is_worth_repeating(error):
+            found.append(str(error.orig))
+        return is_worth_repeating(error)
+
+    monkeypatch.setattr("smsqueue.db.is_worth_repeating", noted)
+    return found
 
 
 @pytest.fixture
