@@ -88,6 +88,11 @@ def end_waiting(
 
 
 def _leave_unknown(session: Session, waiting: Sequence[sa.ColumnElement[bool]], error: str) -> int:
+    mine = sa.select(recipients.c.id).where(*waiting)
+    if session.execute(mine.where(is_in_doubt).limit(1)).first() is None:
+        return 0
+    # These and the others end by two UPDATEs: all are locked in the order of their ids before, as everywhere.
+    session.execute(mine.order_by(recipients.c.id).with_for_update()).all()
     values = {"state": State.UNKNOWN, "error": still_unknown(error), "code": None, "not_before": None}
     return changed(session, sa.update(recipients).where(*waiting, is_in_doubt).values(**values, updated_at=now()))
 

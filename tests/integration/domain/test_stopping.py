@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from smsqueue.core.clock import now
-from smsqueue.domain import campaigns, intents, stopping, unknowns
+from smsqueue.domain import campaigns, delivery, intents, settlement, stopping, unknowns
 from smsqueue.domain.campaigns import NotRunning
 from smsqueue.domain.counting import Changes
 from smsqueue.domain.errors import NotFound
@@ -16,11 +16,11 @@ from smsqueue.domain.journal import Answer
 from smsqueue.domain.reopening import StillOpen
 from smsqueue.domain.resolving import Terms
 from smsqueue.domain.unknowns import Choice, Decision
-from smsqueue.gateways.base import Deferred, Rejected, Sent, Unknown
+from smsqueue.gateways.base import Deferred, Rejected, Report, Sent, Unknown
 from smsqueue.models import Campaign, Status, User
 from smsqueue.queue.models import JobRow
 from tests.domain_fixtures import Office
-from tests.domain_workers import Scripted, at_once, race
+from tests.domain_workers import Scripted, Working, at_once, race, waiting
 from tests.integration.domain.test_closing import SENDER, close, in_the_air, record
 from tests.outside import wait_until
 
@@ -276,3 +276,27 @@ def test_a_refusal_of_our_account_that_comes_too_late_keeps_how_the_campaign_end
 
     after = office.reload(campaign)
     assert (after.status, after.error, after.gave_up) == (before.status, before.error, 0)
+
+
+@pytest.mark.databases("postgresql", "mariadb")  # SQLite has one writer at a time
+def test_a_cancel_is_no_deadlock_with_reports_of_who_waits(office, store, repeated, monkeypatch):
+    """The first waits after a throttled call, the second, of whom nobody can tell, for a second try."""
+    campaign = office.launched(2)
+    first, second = in_the_air(office, campaign)
+    record(office, campaign, Answer(first, Deferred(0, "throttled", "later")), Answer(second, Unknown("lost")))
+    unknowns.decide(store, Choice(campaign.id), Decision.AGAIN, Terms(-10, 1), by="me")
+    told = [Report(state="delivered", reference=each.outgoing.reference) for each in (first, second)]
+    leave, running = settlement._leave_unknown, []
+
+    def while_reports_come(*args):
+        count = leave(*args)
+        if not running:
+            running.append(Working(lambda: store.write(lambda s: delivery.apply(s, "scripted", told, now()))))
+            wait_until(lambda: waiting(store))
+        return count
+
+    monkeypatch.setattr(settlement, "_leave_unknown", while_reports_come)
+    office.cancel(campaign)
+    running[0].ended()
+
+    assert (repeated, office.states(campaign)) == ([], {"delivered": 2})
