@@ -149,18 +149,24 @@ def zone_of(campaign: Campaign, team: Team) -> ZoneInfo:
         return ZoneInfo("UTC")
 
 
-def valid_until(campaign: Campaign, start: datetime, usual_seconds: int) -> datetime:
-    """Return until when a campaign that starts at `start` may be sent.
+def valid_until(campaign: Campaign, start: datetime, usual_seconds: int, *, share: float = 1) -> datetime:
+    """Return until when a campaign that starts at `start` may be sent, or when so much of that time is over.
 
     A validity that somebody chose runs by the clock. The usual one counts only the time in which the recipients'
     countries are open, so that nothing is dropped because it was night.
     """
-    seconds = campaign.validity_seconds or usual_seconds
+    seconds = share * (campaign.validity_seconds or usual_seconds)
     limits = hours_of(campaign)
     if campaign.validity_seconds or limits is None:
         return start + timedelta(seconds=seconds)
     ends = [hours.after_open(limits, country, start, seconds) for country in campaign.countries or {}]
     return max(ends, default=start + timedelta(seconds=seconds))
+
+
+def is_short(campaign: Campaign, at: datetime, usual_seconds: int) -> bool:
+    """Say whether too little of a campaign's time is left for what a person sends again: less than a quarter."""
+    fair = valid_until(campaign, at, usual_seconds, share=0.25)
+    return campaign.valid_until is None or campaign.valid_until < fair
 
 
 def valid_after_pause(campaign: Campaign, paused: datetime, resumed: datetime) -> datetime | None:

@@ -28,9 +28,9 @@ def reopen(
 ) -> int:
     """Queue jobs for these rows, which the caller has set back to queued; return how many jobs.
 
-    An ended campaign runs again; why it had failed, if it did, it keeps. A person's wish has `validity_seconds`: what
-    waited too long has its time again. With None a rule wants it, and nothing does. Raises StillOpen for one that was
-    cancelled and has not ended.
+    An ended campaign runs again; why it had failed, if it did, it keeps. A person's wish has `validity_seconds`: where
+    little of it is left, the campaign has its time again. With None a rule wants it, and nothing does. Raises StillOpen
+    for one that was cancelled and has not ended.
     """
     mine = completion.locked(session, campaign.id)  # it may be cancelled at this moment
     if mine.status == Status.CANCELLED and mine.finished_at is None:
@@ -38,7 +38,7 @@ def reopen(
     count = queue_again(session, mine, rows, slice_rows=slice_rows)
     mine.started_at = mine.started_at or now()
     mine.finished_at = None
-    if validity_seconds is not None and (mine.status in ENDED or is_over(mine, now())):
+    if validity_seconds is not None and _needs_time(mine, now(), validity_seconds):
         mine.valid_until = options.valid_until(mine, now(), validity_seconds)
     if mine.status in ENDED:
         mine.reopened += 1
@@ -62,6 +62,13 @@ def tell_anew(session: Session, campaign_id: int) -> None:
 def is_over(campaign: Campaign, now: datetime) -> bool:
     """Say whether a campaign's texts are not valid any more; while it is paused they are: it gets that time back."""
     return campaign.status != Status.PAUSED and campaign.valid_until is not None and now >= campaign.valid_until
+
+
+def _needs_time(campaign: Campaign, now: datetime, validity_seconds: int) -> bool:
+    """Say whether a campaign has too little time for what a person sends again; a paused one gets its time back."""
+    if campaign.status == Status.PAUSED:
+        return False
+    return campaign.status in ENDED or options.is_short(campaign, now, validity_seconds)
 
 
 def queue_again(session: Session, campaign: Campaign, rows: Iterable[int], *, slice_rows: int) -> int:

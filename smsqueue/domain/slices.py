@@ -50,10 +50,9 @@ def on_retried(session: Session, job: SendingJob, validity_seconds: int) -> None
 
 
 def _run_again(campaign: Campaign, at: datetime, validity_seconds: int) -> None:
-    """Let a campaign go on; it has its time again if that is over, else what it has left holds for this slice, too."""
-    is_over = campaign.valid_until is None or at >= campaign.valid_until
+    """Let a campaign go on; it has its time again if little is left, else what it has holds for this slice, too."""
     if campaign.status != Status.PAUSED:  # then it gets the time of its pause back
-        if campaign.finished_at or is_over:
+        if campaign.finished_at or options.is_short(campaign, at, validity_seconds):
             campaign.valid_until = options.valid_until(campaign, at, validity_seconds)
         campaign.status, campaign.started_at = Status.PROCESSING, campaign.started_at or at
     campaign.gave_up = max(campaign.gave_up - 1, 0)

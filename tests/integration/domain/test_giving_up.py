@@ -188,6 +188,17 @@ def test_a_retry_leaves_the_others_of_a_running_campaign_the_time_they_have(offi
     assert office.reload(campaign).valid_until == until
 
 
+def test_a_retry_near_the_end_has_the_campaigns_time_again(office, crew):
+    campaign = office.launched(6, slice_rows=3)
+    fail_slice(office)
+    crew.drain(max_jobs=1)
+    office.execute(sa.update(Campaign).values(valid_until=now() + timedelta(seconds=2)))
+
+    retry(office, crew)
+
+    assert office.reload(campaign).valid_until > now() + timedelta(hours=3)
+
+
 def test_a_slice_that_was_given_up_before_it_began_has_a_start_once_it_is_retried(office, crew):
     campaign = office.launched(3)
     fail_slice(office)

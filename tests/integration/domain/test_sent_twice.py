@@ -107,12 +107,33 @@ def test_what_is_sent_again_in_a_pause_makes_nothing_valid_for_longer(office):
 
 def test_what_is_sent_again_in_a_running_campaign_leaves_its_time_as_it_is(office):
     campaign = lost(office)
-    soon = now() + timedelta(minutes=5)
-    office.execute(sa.update(Campaign).values(valid_until=soon))
+    enough = now() + timedelta(minutes=61)
+    office.execute(sa.update(Campaign).values(valid_until=enough))
 
     send_again(office, campaign)
 
-    assert office.reload(campaign).valid_until == soon
+    assert office.reload(campaign).valid_until == enough
+
+
+def test_what_a_person_sends_again_near_the_end_has_the_campaigns_time_again(office):
+    campaign = lost(office)
+    office.execute(sa.update(Campaign).values(valid_until=now() + timedelta(minutes=59)))
+
+    send_again(office, campaign)
+
+    assert timedelta(minutes=239) < office.reload(campaign).valid_until - now() <= timedelta(minutes=240)
+
+
+def test_what_a_rule_sends_again_near_the_end_makes_nothing_valid_for_longer(office):
+    campaign = lost(office, unknown_policy=UnknownPolicy.RESEND)
+    soon = now() + timedelta(minutes=5)
+    office.execute(sa.update(Campaign).values(valid_until=soon))
+    with office.store.reading() as session:
+        asked = questions.read(session, office.reload(campaign), 0, 10, now())
+
+    office.store.write(lambda s: answers.decide(s, campaign.id, asked, AT_ONCE))
+
+    assert (office.states(campaign), office.reload(campaign).valid_until) == ({"queued": 2}, soon)
 
 
 def test_what_was_not_taken_waits_for_the_end_of_a_long_pause(office):

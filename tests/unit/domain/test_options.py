@@ -1,6 +1,6 @@
 """What a person types when choosing when something goes, for how long, and what then."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
 
@@ -88,9 +88,18 @@ def test_usual_validity_counts_only_open_hours_and_a_chosen_one_the_clock():
     evening = datetime(2026, 1, 5, 19, tzinfo=UTC)  # 20:00 in Paris
     campaign = draft(sending_hours="08:00-21:00", countries={"FR": 2})
     assert options.valid_until(campaign, evening, 14_400) == datetime(2026, 1, 6, 10, tzinfo=UTC)
+    assert options.valid_until(campaign, evening, 14_400, share=0.5) == datetime(2026, 1, 6, 8, tzinfo=UTC)
     campaign.validity_seconds = 3600
     assert options.valid_until(campaign, evening, 14_400) == evening + timedelta(hours=1)
     assert options.valid_until(draft(countries={"FR": 2}), evening, 60) == evening + timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(("until", "is_short"), [(None, True), (time(8), True), (time(8, 30), False)])
+def test_less_than_a_quarter_of_the_open_time_is_too_little_to_send_again(until, is_short):
+    night = datetime(2026, 1, 5, 22, tzinfo=UTC)
+    valid = until and datetime.combine(date(2026, 1, 6), until, UTC)
+    campaign = draft(sending_hours="08:00-21:00", countries={"FR": 2}, valid_until=valid)
+    assert options.is_short(campaign, night, 18_000) is is_short
 
 
 def test_who_waits_and_who_is_woken():
