@@ -16,6 +16,7 @@ from smsqueue.queue.dispatch import enqueue_many
 from smsqueue.queue.events import emit_once_committed
 
 STILL_OPEN = "This campaign was cancelled, and the last calls of it are not over: nothing is sent again before that."
+GIVEN_UP = "A part of it was given up before it was cancelled."
 ENDED = (Status.COMPLETED, Status.FAILED, Status.CANCELLED)
 
 
@@ -28,9 +29,9 @@ def reopen(
 ) -> int:
     """Queue jobs for these rows, which the caller has set back to queued; return how many jobs.
 
-    An ended campaign runs again; why it had failed, if it did, it keeps. A person's wish has `validity_seconds`: where
-    little of it is left, the campaign has its time again. With None a rule wants it, and nothing does. Raises StillOpen
-    for one that was cancelled and has not ended.
+    An ended campaign runs again; why it had failed, if it did, it keeps, that it was cancelled it does not. A person's
+    wish has `validity_seconds`: where little of it is left, the campaign has its time again. With None a rule wants it,
+    and nothing does. Raises StillOpen for one that was cancelled and has not ended.
     """
     mine = completion.locked(session, campaign.id)  # it may be cancelled at this moment
     if mine.status == Status.CANCELLED and mine.finished_at is None:
@@ -40,6 +41,8 @@ def reopen(
     mine.finished_at = None
     if validity_seconds is not None and _needs_time(mine, now(), validity_seconds):
         mine.valid_until = options.valid_until(mine, now(), validity_seconds)
+    if mine.status == Status.CANCELLED:
+        mine.error = GIVEN_UP if mine.gave_up else None
     if mine.status in ENDED:
         mine.reopened += 1
         # Somebody wants these sent to: the first ten are not asked once more.

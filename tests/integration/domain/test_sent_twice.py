@@ -136,6 +136,36 @@ def test_what_a_rule_sends_again_near_the_end_makes_nothing_valid_for_longer(off
     assert (office.states(campaign), office.reload(campaign).valid_until) == ({"queued": 2}, soon)
 
 
+def test_what_was_cancelled_and_is_sent_again_is_not_called_cancelled(office, make_crew):
+    campaign = lost(office)
+    office.cancel(campaign)
+    close(office, campaign)
+    assert office.reload(campaign).status == Status.CANCELLED
+
+    send_again(office, campaign)
+    make_crew(Scripted()).finish(office)
+
+    after = office.reload(campaign)
+    assert (after.status, after.error, office.states(campaign)) == (
+        Status.COMPLETED,
+        None,
+        {"sent": 1, "cancelled": 1},
+    )
+
+
+def test_what_was_given_up_and_cancelled_and_is_sent_again_says_what_was_given_up(office, make_crew):
+    campaign = lost(office)
+    office.store.write(lambda s: stopping.give_up(s, s.get_one(Campaign, campaign.id), (2, 2), "an error", now()))
+    office.cancel(campaign)
+    close(office, campaign)
+
+    send_again(office, campaign)
+    make_crew(Scripted()).finish(office)
+
+    after = office.reload(campaign)
+    assert (after.status, after.error) == (Status.FAILED, "A part of it was given up before it was cancelled.")
+
+
 def test_what_was_not_taken_waits_for_the_end_of_a_long_pause(office):
     campaign = lost(office)
     (one, _) = office.recipients(campaign)
