@@ -4,6 +4,7 @@ Its state is a row that all workers share. Closed: everything goes. Open: nothin
 probe; the first call that the gateway answers closes it. Paused: nothing goes until a person says so.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -25,6 +26,8 @@ FAILURES = 10
 PROBE_SECONDS = 3.0
 US = "smsqueue"
 """Who has paused a gateway that nobody has."""
+UNREACHABLE = re.compile(r"The gateway cannot be reached \((.*)\)")
+"""A reason of which only what stands in the brackets is said again."""
 MISDIRECTED = frozenset({"http_301", "http_302", "http_303", "http_307", "http_308"})
 
 
@@ -54,6 +57,8 @@ class Standing:
             return f"Gateway {self.name} is paused since {self.paused_at:%-d %b, %H:%M:%S} UTC, by {by}"
         if self.opened_at is not None:
             reason = (self.reason or "").rstrip(". ")
+            if told := UNREACHABLE.fullmatch(reason):
+                reason = told[1]
             return f"Gateway {self.name} cannot be reached since {self.opened_at:%-d %b, %H:%M:%S} UTC ({reason})"
         return None
 

@@ -208,6 +208,6 @@ def _refuse_unfit(session: Session, campaign: Campaign, terms: Terms) -> None:
     price = int(segments) * terms.credits_per_segment
     if (total, price) != (campaign.total, campaign.price):
         raise PriceChanged(
-            f"The price was {campaign.price:,} credits when you looked and is {price:,} now. "
+            f"The price was {campaign.price:,} when you looked and is {price:,} now, in credits. "
             "Nothing was sent or charged: go back and look at the campaign again."
         )

@@ -73,7 +73,8 @@ def explain_row(session: Session, uuid: UUID, row: int, gateways: Collection[str
         tries = campaigns.attempts(session, [recipient.id]).get(recipient.id, [])
         said_by, said_at = why.who_said(recipient, tries)
         what = recipient.error.rstrip(". ") if recipient.error else recipient.state.capitalize()
-        reason = Reason(f"{what}. Says {said_by}", since=said_at)
+        told = f", {why.at(said_at)}" if said_at else ""
+        reason = Reason(f"{what}. Says {said_by}{told}", since=said_at)
     return Answer(f"Row {row} of campaign {campaign.uuid}: {recipient.state}", (reason,))
 
 

@@ -38,7 +38,7 @@ def pace(campaign: Campaign, now: datetime, *, is_moving: bool = True, lately: f
     """Measure the rate, and from it the time left; while nothing can be sent there is neither.
 
     It is that since the start, unless what was tried `lately` (recipients a second) tells that there was a time in
-    which nothing could be sent, or the campaign runs again: then it is this.
+    which nothing could be sent, or the campaign runs again: then it is this. One that has ended again has none.
     """
     if campaign.started_at is None or not campaign.done:
         return Pace(None, None)
@@ -49,7 +49,7 @@ def pace(campaign: Campaign, now: datetime, *, is_moving: bool = True, lately: f
         return Pace(None, None)
     rate = campaign.done / max(seconds, 0.001)
     if campaign.finished_at:
-        return Pace(60 * rate, None)
+        return Pace(None if campaign.reopened else 60 * rate, None)
     if campaign.reopened or (lately is not None and seconds > YOUNG_SECONDS and not 0.5 < lately / rate < 2):
         rate = lately or 0.0
     return Pace(60 * rate, round((campaign.total - campaign.done) / rate)) if rate else Pace(None, None)

@@ -153,8 +153,8 @@ def _of_its_surroundings(
     return (
         _of_the_workers(serving, place.due if is_due and place.due else _began(campaign))
         or _of_gateways(campaign, gateways, around)
-        or of_first_ten(campaign, now)
         or _of_its_rows(campaign, place, around.put_off.get(campaign.id), serving, now=now)
+        or of_first_ten(campaign, now)
         or _of_the_rate(campaign, gateways, around)
     )
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import starmap
 from typing import Any, TypeVar
 
@@ -157,7 +157,7 @@ def told(campaign: Campaign, team: Team, usual_seconds: int) -> Chosen:
 
 
 def _opens(moment: datetime) -> str:
-    return f"{moment:%H:%M} on {zones.day(moment)}"
+    return f"{moment.astimezone(UTC):%-d %b, %H:%M} UTC"
 
 
 def context(form: OptionsForm, team: Team, kind: Kind) -> dict[str, Any]:

@@ -27,7 +27,7 @@ class Word:
 STATUSES = {
     Status.DRAFT: Word("Draft", "pencil", "neutral", "Nothing is sent or charged until you confirm."),
     Status.SCHEDULED: Word("Scheduled", "clock", "info", "Paid for, and starts by itself at its time."),
-    Status.PAUSED: Word("Paused", "pause", "warn", "Nothing is sent until somebody resumes it."),
+    Status.PAUSED: Word("Paused", "pause", "warn", "Somebody has stopped it for a while."),
     Status.PENDING: Word("Pending", "clock", "neutral", "Paid for and waiting for a worker."),
     Status.PROCESSING: Word("Processing", "play", "info", "Messages are being sent."),
     Status.COMPLETED: Word("Completed", "check", "good", "Every message has an outcome."),

@@ -6,8 +6,9 @@ import threading
 import pytest
 import sqlalchemy as sa
 
+from smsqueue.core.clock import now
 from smsqueue.domain import credits, progress
-from smsqueue.models import Campaign, Recipient
+from smsqueue.models import Campaign, Recipient, Status
 from smsqueue.queue import workers
 from tests.outside import wait_until
 
@@ -201,6 +202,6 @@ def test_the_rest_of_a_campaign_is_released(run, store, ann, csv):
     uuid = str(campaign.uuid)
     assert "No part of this campaign waits" in run("campaign", "release", uuid, code=1).stderr
     waits = sa.update(Campaign).where(Campaign.id == campaign.id).values(first_ten=True)
-    store.write(lambda session: session.execute(waits))
+    store.write(lambda session: session.execute(waits.values(status=Status.PROCESSING, started_at=now())))
     assert "The first 10 go alone since" in run("campaign", "show", uuid).stdout
     assert "go alone" not in run("campaign", "release", uuid).stdout

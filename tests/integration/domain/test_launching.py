@@ -167,7 +167,7 @@ def test_a_draft_without_a_good_row_cannot_be_confirmed(office):
 def test_another_price_than_was_shown_is_not_charged(office):
     draft = office.draft(2)
 
-    with pytest.raises(PriceChanged, match="was 2 credits when you looked and is 6 now"):
+    with pytest.raises(PriceChanged, match="was 2 when you looked and is 6 now"):
         office.launch(draft, credits_per_segment=3)
 
     assert (office.reload(draft).status, office.balance()) == (Status.DRAFT, 1000)

@@ -12,7 +12,7 @@ from smsqueue.domain.journal import Answer
 from smsqueue.gateways.base import Deferred, Sent
 from smsqueue.models import Campaign, Rate, Recipient, State, Status
 from smsqueue.queue import claim, control, workers
-from smsqueue.queue.dispatch import jobs
+from smsqueue.queue.dispatch import HELD_UNTIL_US, SECOND, jobs
 from tests.domain_fixtures import plain
 from tests.domain_workers import Scripted
 from tests.integration.domain.test_closing import in_the_air, record
@@ -122,10 +122,29 @@ def test_a_campaign_between_two_of_its_turns_does_not_wait(office, ask, ask_of, 
 def test_the_first_ten_do_not_wait_for_themselves(office, ask, ask_of):
     campaign = office.launched(12)
     office.execute(sa.update(Campaign).values(first_ten=True))
+    assert ask(campaign).sentence.startswith("Next in line since "), "before they begin, nobody waits for them"
+    office.execute(sa.update(Campaign).values(status=Status.PROCESSING, started_at=now()))
     reason = ask(campaign)
+    assert reason.sentence.startswith("The first 10 go alone since ")
     said = ask_of(campaign, reason)
     assert said[10:] == [reason] * 2
     assert all(each.sentence.startswith("Waits for its turn since ") for each in said[:10])
+
+
+@pytest.mark.usefixtures("working")
+def test_first_ten_whose_country_sleeps_wait_for_the_morning(office, store, ask, ask_of):
+    campaign = office.launched(12, slice_rows=10)
+    until = now() + timedelta(hours=8)
+    night = sa.update(Recipient).where(Recipient.row <= 10)
+    office.execute(night.values(code="hours", error="It is night in France", not_before=until))
+    office.execute(sa.update(Campaign).values(first_ten=True, status=Status.PROCESSING, started_at=now()))
+    with store.reading() as session:
+        first, rest = session.scalars(sa.select(jobs.c.id).order_by(jobs.c.id))
+    for id_, due in ((first, int(until.timestamp() * SECOND)), (rest, HELD_UNTIL_US)):
+        office.execute(sa.update(jobs).where(jobs.c.id == id_).values(available_at=due))
+    reason = ask(campaign)
+    assert reason.sentence.startswith("It is night in France (since ")
+    assert ask_of(campaign, reason)[0] == reason
 
 
 @pytest.mark.usefixtures("working")

@@ -213,6 +213,12 @@ def test_recipients_are_found_by_their_digits(member, ended, office):
     assert "No recipient has these digits" in main_of(member.get(page(ended, "?number=99999999")))
 
 
+def test_page_names_the_command_that_ends_a_wait_also_where_the_rest_has_a_button(member, office):
+    campaign = office.launched(12)
+    office.execute(sa.update(Campaign).values(first_ten=True, status=Status.PROCESSING, started_at=now()))
+    assert "flask sms work --daemon" in main_of(member.get(page(campaign)))
+
+
 def test_page_status_and_explain_say_the_same_of_what_waits(member, office, store):
     campaign = office.launched(2)
     with store.reading() as session:
