@@ -95,41 +95,52 @@ def queue_check(session: Session, campaign: Campaign) -> None:
 
 
 def draft_single(
-    session: Session, *, user: User, number: str, text: str, rules: Rules, options: Options | None = None
+    session: Session,
+    *,
+    user: User,
+    number: str,
+    text: str,
+    rules: Rules,
+    options: Options | None = None,
+    source_row: int = 1,
 ) -> Campaign:
-    """Store a draft of one SMS to one number, checked; raise BadNumber or BadText."""
+    """Store a draft of one SMS to one number, checked; raise BadNumber or BadText. The list keeps no last word back."""
     phone = phones.parse(number, rules.country)
     problem = country_problem(phone, rules)
     if problem:
         raise phones.BadNumber(number, "country", phone.shown, problem)
-    if optouts.out_of(session, user.team_id, [phone.e164]):
+    if source_row != optouts.LAST_WORD and optouts.out_of(session, user.team_id, [phone.e164]):
         raise phones.BadNumber(number, "opted_out", phone.shown, "this number wants no texts of your team")
     check_text(text, [], rules)
     size = measure(clean(text))
     price = size.segments * rules.credits_per_segment
-    campaign = Campaign(
-        team_id=user.team_id,
-        user_id=user.id,
-        kind=Kind.SINGLE,
-        name=f"SMS to {phones.mask(phone.e164)}",
-        text=clean(text),
-        token=secrets.token_urlsafe(32),
-        rows=1,
-        checked_rows=1,
-        checked_at=now(),
-        total=1,
-        segments=size.segments,
-        price=price,
-        countries={phone.country: 1},
-    )
+    campaign = _of_one(user, phone, clean(text), size.segments, price)
     team = session.get_one(Team, user.team_id)
     (options or usual(team, Kind.SINGLE)).put_on(campaign, team)
     session.add(campaign)
     session.flush()  # the recipient names it
     to = {"number": phone.e164, "country": phone.country}
     size_of = {"encoding": size.encoding, "segments": size.segments, "price": price}
-    session.add(Recipient(campaign_id=campaign.id, row=1, source_row=1, **to, **size_of))
+    session.add(Recipient(campaign_id=campaign.id, row=1, source_row=source_row, **to, **size_of))
     return campaign
+
+
+def _of_one(user: User, phone: phones.Phone, text: str, segments: int, price: int) -> Campaign:
+    return Campaign(
+        team_id=user.team_id,
+        user_id=user.id,
+        kind=Kind.SINGLE,
+        name=f"SMS to {phones.mask(phone.e164)}",
+        text=text,
+        token=secrets.token_urlsafe(32),
+        rows=1,
+        checked_rows=1,
+        checked_at=now(),
+        total=1,
+        segments=segments,
+        price=price,
+        countries={phone.country: 1},
+    )
 
 
 def skipped(session: Session, campaign: Campaign, after: int | None, limit: int) -> Sequence[SkippedRow]:

@@ -9,7 +9,6 @@ from sqlalchemy.orm import Session
 from smsqueue.config import Settings
 from smsqueue.core.clock import now
 from smsqueue.core.errors import SmsQueueError
-from smsqueue.db import table_of
 from smsqueue.domain import campaigns, drafts, optouts
 from smsqueue.domain.campaigns import Terms
 from smsqueue.domain.options import Options
@@ -17,7 +16,6 @@ from smsqueue.domain.rules import rules_for
 from smsqueue.models import Campaign, Recipient, Team, User
 from smsqueue.queue.events import emit_once_committed
 
-recipients = table_of(Recipient)
 PAUSE = timedelta(days=1)
 """Between two last texts of a team to a number: whoever says STOP and START in turns spends nobody's credits."""
 
@@ -38,7 +36,7 @@ class Goodbye:
         return cls(settings.goodbye, terms, settings.max_segments)
 
     def say(self, session: Session, team_id: int, number: str) -> None:
-        """Queue the last text of a team to a number that is about to be put on its list; the team pays for it.
+        """Queue the last text of a team to a number that has just been put on its list; the team pays for it.
 
         At most one a day. What keeps it from going, as a lack of credits, is said in the log and keeps nobody off
         the list.
@@ -59,21 +57,18 @@ class Goodbye:
         team = session.get_one(Team, person.team_id)
         price = self.terms.credits_per_segment
         rules = rules_for(team, max_segments=self.max_segments, credits_per_segment=price)
-        draft = drafts.draft_single(session, user=person, number=number, text=self.text, rules=rules, options=Options())
-        session.flush()  # its recipient is marked by a statement
-        mine = sa.update(recipients).where(recipients.c.campaign_id == draft.id)
-        session.execute(mine.values(source_row=optouts.LAST_WORD))
+        plain, row = Options(), optouts.LAST_WORD
+        draft = drafts.draft_single(
+            session, user=person, number=number, text=self.text, rules=rules, options=plain, source_row=row
+        )
         campaigns.launch(session, team.id, draft.uuid, draft.token or "", self.terms)
 
     def _who_wrote(self, session: Session, team_id: int, number: str) -> User | None:
-        """Find who of the team has texted the number last; of two at once, the second waits here for the first."""
-        theirs = sa.select(Recipient.id, Campaign.user_id).join(Campaign)
+        """Find who of the team has texted the number last."""
+        theirs = sa.select(Campaign.user_id).join(Recipient)
         mine = (Campaign.team_id == team_id, Recipient.number == number, Recipient.attempts > 0)
-        last = session.execute(theirs.where(*mine).order_by(Recipient.id.desc()).limit(1)).first()
-        if last is None:
-            return None
-        session.execute(sa.select(Recipient.id).where(Recipient.id == last.id).with_for_update(key_share=True))
-        return session.get(User, last.user_id)
+        last = session.scalar(theirs.where(*mine).order_by(Recipient.id.desc()).limit(1))
+        return None if last is None else session.get(User, last)
 
 
 def _was_said(session: Session, team_id: int, number: str) -> bool:

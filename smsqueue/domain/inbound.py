@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from smsqueue.bulk import insert_new
 from smsqueue.core.clock import now as moment
 from smsqueue.db import Database, changed, table_of
-from smsqueue.domain import optouts
+from smsqueue.domain import limits, optouts
 from smsqueue.domain.errors import NotFound
 from smsqueue.domain.goodbye import Goodbye
 from smsqueue.domain.meanings import Meaning, meaning_of, own_words, words_of_country
@@ -68,7 +68,7 @@ def keep(session: Session, gateway: str, told: Inbound, now: datetime, goodbye: 
         mine = (texts.c.gateway == gateway, texts.c.sender == sender, texts.c.piece_reference.is_(None))
         new = sa.select(texts.c.id).where(*mine, texts.c.meaning == PIECE)  # none: it was there already
         for id_ in session.scalars(new).all():
-            _obey(session, _understand(session, id_, sender, text), sender, now, goodbye)
+            _obey(session, _understand(session, id_, sender, text, goodbye), sender, now, goodbye)
 
 
 def join(session: Session, gateway: str, told: Inbound, now: datetime, goodbye: Goodbye | None) -> None:
@@ -89,15 +89,17 @@ def join(session: Session, gateway: str, told: Inbound, now: datetime, goodbye: 
     others = [row.id for number, row in found.items() if number != 1]
     session.execute(sa.update(texts).where(texts.c.id.in_(others)).values(meaning=JOINED, text=""))
     sender = clean(told.sender, 20)
-    _obey(session, _understand(session, found[1].id, sender, text), sender, now, goodbye)
+    _obey(session, _understand(session, found[1].id, sender, text, goodbye), sender, now, goodbye)
 
 
-def _understand(session: Session, text_id: int, sender: str, text: str) -> dict[int, Meaning]:
+def _understand(session: Session, text_id: int, sender: str, text: str, goodbye: Goodbye | None) -> dict[int, Meaning]:
     """Find whose text it is; return what it means to each team that has texted its sender, the last one first."""
     teams = _teams_that_texted(session, sender)
     meanings = {each.team_id: meaning_of(text, each.own_words) for each in teams}
     last = teams[0].team_id if teams else None
     meaning = meanings[last] if last is not None else meaning_of(text)
+    if goodbye and last is not None and meaning is Meaning.STOP:
+        limits.take_turn(session, last)  # as every launch, before its team's row is held for the text that names it
     values = {"team_id": last, "meaning": meaning, "text": text}
     session.execute(sa.update(texts).where(texts.c.id == text_id).values(values))
     emit_once_committed(session, "text.received", team_id=last, meaning=meaning)
@@ -109,11 +111,12 @@ def _obey(
 ) -> None:
     """Do what a text asks for; whoever was texted has a number that fits into the list."""
     last = next(iter(meanings), None)
-    if goodbye and last is not None and meanings[last] is Meaning.STOP:
-        goodbye.say(session, last, sender)  # before they are on the list; on it already, they are not answered again
+    is_answered = last is not None and meanings[last] is Meaning.STOP and not optouts.out_of(session, last, [sender])
     out = {(team_id, sender) for team_id, what in meanings.items() if what is Meaning.STOP}
     back = {(team_id, sender) for team_id, what in meanings.items() if what is Meaning.START}
-    optouts.add_all(session, out, source="stop", at=now)
+    optouts.add_all(session, out, source="stop", at=now)  # of two at once, the second waits here for the first
+    if goodbye and last is not None and is_answered:
+        goodbye.say(session, last, sender)
     optouts.let_back(session, back)
 
 

@@ -1,20 +1,25 @@
 """Texts that come in, and the list of those who want no more."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.orm import Session
 
 from smsqueue.core.clock import now
-from smsqueue.domain import inbound, optouts
+from smsqueue.domain import again, goodbye, inbound, journal, optouts, stopping
+from smsqueue.domain.counting import Changes
 from smsqueue.domain.goodbye import Goodbye
-from smsqueue.gateways.base import Inbound, Rejected
+from smsqueue.domain.journal import Answer
+from smsqueue.gateways.base import Deferred, Inbound, Rejected
 from smsqueue.models import Campaign, InboundText, State, Team
 from tests.desk import Desk
 from tests.domain_fixtures import TERMS, Office
-from tests.domain_workers import Crew, Scripted, at_once, race
+from tests.domain_workers import Crew, Scripted, Working, at_once, race, waiting
+from tests.outside import wait_until
 
 
 def hear(office: Office, sender: str, text: str, **more: Any) -> None:
@@ -213,6 +218,58 @@ def test_of_two_stops_at_the_same_moment_one_is_answered(office, texted, make_cr
     make_crew(gateway := Scripted()).drain()
 
     assert gateway.numbers == [texted]
+
+
+def stop_beside(
+    office: Office, monkeypatch: pytest.MonkeyPatch, number: str, work: Callable[[Session], object]
+) -> None:
+    """Let a STOP come whose answer is queued only when something else has begun, and waits or is done."""
+    was_said, running = goodbye._was_said, list[Working]()
+
+    def while_others_work(session: Session, team_id: int, number: str) -> bool:
+        if not running:
+            running.append(Working(lambda: office.store.write(work)))
+            wait_until(lambda: waiting(office.store) or not running[0].is_alive())
+        return was_said(session, team_id, number)
+
+    monkeypatch.setattr(goodbye, "_was_said", while_others_work)
+    inbound.receive(office.store, "scripted", Inbound(sender=number, to="us", text="STOP"), now(), GOODBYE)
+    running[0].ended()
+
+
+@pytest.mark.databases("postgresql", "mariadb")  # SQLite has one writer at a time
+def test_a_stop_is_no_deadlock_with_a_retry(office, repeated, monkeypatch):
+    desk = Desk(office, 2)
+    for intent in desk.call():
+        desk.answer(intent, Rejected("busy", "busy just now", may_retry=True))
+    office.execute(sa.text("DELETE FROM jobs"))
+    desk.close()
+    office.execute(sa.update(Team).values(daily_cap=100))
+
+    def retry(session: Session) -> None:
+        again.retry(session, office.team.id, desk.campaign.uuid, TERMS, user_id=office.user.id)
+
+    stop_beside(office, monkeypatch, desk.called[1].outgoing.to, retry)
+
+    assert (repeated, desk.states, len(office.rows(Campaign))) == ([], ["queued", "failed"], 2)
+
+
+@pytest.mark.databases("postgresql", "mariadb")  # SQLite has one writer at a time
+def test_a_stop_is_no_deadlock_with_the_end_of_its_campaign(office, repeated, monkeypatch):
+    desk = Desk(office, 2)
+    first, second = desk.call()
+    desk.answer(second, Deferred(0, "throttled", "later"))
+    refusal = Rejected("auth", "wrong key", "account")
+
+    def refused(session: Session) -> None:
+        changes, mine = Changes(), session.get_one(Campaign, desk.campaign.id)
+        journal.record(session, mine, [Answer(first, refusal)], changes, now=now())
+        stopping.stop_for_account(session, mine, refusal)
+        changes.write(session, mine.id)
+
+    stop_beside(office, monkeypatch, second.outgoing.to, refused)
+
+    assert (repeated, desk.states, len(office.rows(Campaign))) == ([], ["failed", "failed"], 2)
 
 
 def test_a_stop_that_cannot_be_answered_is_obeyed_all_the_same(store, make_crew):
