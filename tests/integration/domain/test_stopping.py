@@ -286,7 +286,7 @@ def test_a_cancel_is_no_deadlock_with_reports_of_who_waits(office, store, repeat
     record(office, campaign, Answer(first, Deferred(0, "throttled", "later")), Answer(second, Unknown("lost")))
     unknowns.decide(store, Choice(campaign.id), Decision.AGAIN, Terms(-10, 1), by="me")
     told = [Report(state="delivered", reference=each.outgoing.reference) for each in (first, second)]
-    leave, running = settlement._leave_unknown, []
+    leave, running = settlement._leave_unknown, list[Working]()
 
     def while_reports_come(*args):
         count = leave(*args)
