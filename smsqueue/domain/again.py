@@ -80,7 +80,7 @@ def retry(
         raise OfferChanged(
             f"It would be {found.count:,} recipients for {found.price:,} credits by now. Nothing was sent or charged."
         )
-    limits.check_again(session, campaign, [State(row.state) for row in locked], now())
+    limits.check_again(session, campaign, locked, now())
     _requeue(session, campaign, [row.id for row in locked])
     _charge(session, campaign, locked, user_id)
     rows = [row.row for row in locked]
@@ -130,7 +130,7 @@ def _lock_failed_jobs(session: Session, campaign: Campaign) -> list[int]:
 
 
 def _lock(session: Session, campaign: Campaign) -> list[Any]:
-    columns = [recipients.c[name] for name in ("id", "row", "price", "state")]
+    columns = [recipients.c[name] for name in ("id", "row", "price", "state", "updated_at")]
     mine = sa.select(*columns).where(*_may_go_again(session, campaign)).order_by(recipients.c.id)
     return list(session.execute(mine.with_for_update(of=recipients)).all())
 

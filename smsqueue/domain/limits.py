@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, time, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from smsqueue.core import phones, zones
 from smsqueue.core.errors import SmsQueueError
-from smsqueue.domain import hours, options
+from smsqueue.domain import hours, options, paying
 from smsqueue.domain.errors import BadDraft
 from smsqueue.models import Campaign, LedgerEntry, LedgerTransaction, Recipient, State, Status, Team
 
@@ -91,15 +92,21 @@ def _check_hours(campaign: Campaign, now: datetime) -> None:
         )
 
 
-def check_again(session: Session, campaign: Campaign, states: Sequence[State], now: datetime) -> None:
-    """Refuse, with OverCap, to send again to recipients in these states; `take_turn` has been called.
+def check_again(session: Session, campaign: Campaign, rows: Sequence[Any], now: datetime) -> None:
+    """Refuse, with OverCap, to send again to recipients (their `state` and `updated_at`); `take_turn` has been called.
 
-    Who failed on the day of the confirmation counts in that day already.
+    Who failed on the day of the confirmation counts in that day already, who failed again on another day in that one.
     """
     team = session.get_one(Team, campaign.team_id)
-    is_counted = campaign.confirmed_at is not None and campaign.confirmed_at >= day_of(team, now)[0]
-    wanted = states.count(State.CANCELLED) if is_counted else len(states)
-    _check_cap(session, team, wanted, now)
+    if not team.daily_cap:
+        return
+    today, tomorrow = day_of(team, now)
+    if campaign.confirmed_at is not None and campaign.confirmed_at >= today:
+        counted = sum(row.state != State.CANCELLED for row in rows)
+    else:
+        ended_today = sum(row.updated_at is not None and row.updated_at >= today for row in rows)
+        counted = min(ended_today, _sent_again(session, team, today, tomorrow).get(campaign.id, 0))
+    _check_cap(session, team, len(rows) - counted, now)
 
 
 def _check_cap(session: Session, team: Team, wanted: int, now: datetime, but: int = 0) -> None:
@@ -124,16 +131,21 @@ def day_of(team: Team, now: datetime) -> tuple[datetime, datetime]:
 def used_between(session: Session, team: Team, start: datetime, end: datetime, but: int = 0) -> int:
     """Count the recipients of a team's campaigns that were confirmed from `start` to `end`, without the cancelled.
 
-    And those of older ones that were charged again then, to be sent to again: a campaign's usual price for each.
+    And those of older ones that were charged again then, to be sent to again.
     """
     mine = (Campaign.team_id == team.id, Campaign.confirmed_at >= start, Campaign.confirmed_at < end)
     total = sa.select(sa.func.sum(Campaign.total - Campaign.cancelled)).where(*mine, Campaign.id != but)
-    return int(session.scalar(total) or 0) + _sent_again(session, team, start, end)
+    return int(session.scalar(total) or 0) + sum(_sent_again(session, team, start, end).values())
 
 
-def _sent_again(session: Session, team: Team, start: datetime, end: datetime) -> int:
-    moment, is_launch = LedgerTransaction.created_at, LedgerTransaction.key.startswith("launch:")
-    charged = (LedgerTransaction.kind == "charge", ~is_launch, moment >= start, moment < end)
+def _sent_again(session: Session, team: Team, start: datetime, end: datetime) -> dict[int, int]:
+    """Estimate, by campaign, how many were sent to again: what was charged by the campaign's usual price.
+
+    Never more than had something happen to them, and are not cancelled: so nobody counts twice.
+    """
+    moment, note = LedgerTransaction.created_at, LedgerTransaction.note
+    others = sa.or_(LedgerTransaction.key.startswith("launch:"), note.startswith(paying.AFTER_ALL))
+    charged = (LedgerTransaction.kind == "charge", ~others, moment >= start, moment < end)
     # What was charged since `start` has not ended before it: so only few campaigns' movements are looked at.
     runs = sa.or_(Campaign.finished_at.is_(None), Campaign.finished_at >= start)
     of_older = (Campaign.team_id == team.id, Campaign.confirmed_at < start, runs, Campaign.price > 0)
@@ -142,8 +154,18 @@ def _sent_again(session: Session, team: Team, start: datetime, end: datetime) ->
     found = sums.join(LedgerTransaction, LedgerTransaction.campaign_id == Campaign.id).join(
         LedgerEntry, sa.and_(LedgerEntry.transaction_id == LedgerTransaction.id, LedgerEntry.amount > 0)
     )
-    by_campaign = session.execute(found.group_by(*columns))
-    return sum(-(-int(amount) * total // price) for _, total, price, amount in by_campaign)
+    by_price = {
+        id_: -(-int(amount) * total // price) for id_, total, price, amount in session.execute(found.group_by(*columns))
+    }
+    most = _touched(session, list(by_price), start)
+    return {id_: min(count, most.get(id_, 0)) for id_, count in by_price.items()}
+
+
+def _touched(session: Session, ids: Sequence[int], start: datetime) -> dict[int, int]:
+    """Count, by campaign, the recipients that something happened to since `start`, without the cancelled."""
+    theirs = (Recipient.campaign_id.in_(ids), Recipient.updated_at >= start, Recipient.state != State.CANCELLED)
+    found = sa.select(Recipient.campaign_id, sa.func.count()).where(*theirs).group_by(Recipient.campaign_id)
+    return {row[0]: row[1] for row in session.execute(found)} if ids else {}
 
 
 def must_type_count(team: Team, count: int) -> bool:

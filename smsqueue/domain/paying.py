@@ -23,6 +23,8 @@ recipients, campaigns = table_of(Recipient), table_of(Campaign)
 TAKEN_LATE = "taken_late"
 """The code of recipients that were credited, and of whom a gateway says later that it took the text: they are not to be
 sent to again."""
+AFTER_ALL = "taken after all: "
+"""So begins the note of a charge for those who were credited and had been taken: nobody is sent to again for it."""
 UNPAID = "It was credited back, and the gateway says later that it took it. The credits did not suffice to pay for it."
 
 
@@ -137,7 +139,7 @@ def _charge_again(
     amount = sum(move.price for move in moves)
     nested = session.begin_nested()
     try:
-        note = f"taken after all: {campaign.name}"[:500]
+        note = f"{AFTER_ALL}{campaign.name}"[:500]
         charge = credits.record(session, "charge", campaign.team_id, campaign_id=campaign.id, note=note)
         credits.move(session, charge, credits.wallet(campaign.team_id), credits.escrow(campaign.id), amount)
     except NotEnoughCredits:

@@ -9,15 +9,15 @@ import sqlalchemy as sa
 
 from smsqueue.cli.services import look_after_waiting
 from smsqueue.core.clock import now
-from smsqueue.domain import again, campaigns, credits, optouts, stopping
+from smsqueue.domain import again, campaigns, credits, delivery, limits, optouts, stopping
 from smsqueue.domain.again import NothingToRetry, Offer, OfferChanged
 from smsqueue.domain.campaigns import OwnerDisabled
 from smsqueue.domain.errors import NotEnoughCredits
 from smsqueue.domain.journal import Answer
 from smsqueue.domain.limits import OverCap
 from smsqueue.domain.slices import NotRetryable
-from smsqueue.gateways.base import Deferred, Outcome, Rejected, Sent, Unknown
-from smsqueue.models import Campaign, Recipient, Status, User
+from smsqueue.gateways.base import Deferred, Outcome, Rejected, Report, Sent, Unknown
+from smsqueue.models import Campaign, Recipient, Status, Team, User
 from smsqueue.queue import claim, failed, workers
 from tests.domain_fixtures import TERMS, plain
 from tests.domain_workers import Scripted, at_once, race
@@ -340,6 +340,49 @@ def test_a_retry_on_another_day_counts_in_that_days_cap(office):
     office.launched(1)
     with pytest.raises(OverCap, match="4 are confirmed today, 0 are left, and this has 1"):
         office.launched(1)
+
+
+@pytest.fixture
+def of_yesterday(office):
+    """A campaign of yesterday: two of its five were taken, and three may be sent to again; five are allowed a day."""
+    campaign = ended(office, Sent("r"), *[PASSING] * 3, Sent("r"))
+    office.execute(sa.update(Campaign).values(confirmed_at=now() - timedelta(days=1)))
+    office.execute(sa.update(Recipient).values(updated_at=now() - timedelta(days=1)))
+    rule(office, daily_cap=5)
+    return campaign
+
+
+def used(office):
+    """Count whom the team has sent to today."""
+    with office.store.reading() as session:
+        team = session.get_one(Team, office.team.id)
+        return limits.used_between(session, team, *limits.day_of(team, now()))
+
+
+def test_who_is_sent_to_again_and_cancelled_is_not_in_the_days_cap(office, of_yesterday):
+    retry(office, of_yesterday)
+    assert used(office) == 3
+
+    office.cancel(of_yesterday)
+
+    assert used(office) == 0
+
+
+def test_who_fails_twice_a_day_is_in_its_cap_once(office, of_yesterday):
+    for _ in range(2):
+        retry(office, of_yesterday)
+        record(office, of_yesterday, *(Answer(intent, PASSING) for intent in in_the_air(office, of_yesterday)))
+        office.execute(sa.text("DELETE FROM jobs"))
+        close(office, of_yesterday)
+        assert used(office) == 3
+
+
+def test_who_was_taken_yesterday_as_is_known_today_is_not_in_the_days_cap(office, of_yesterday):
+    told = [Report(state="delivered", reference=attempt.reference) for attempt in office.attempts(of_yesterday)]
+
+    office.store.write(lambda session: delivery.apply(session, "scripted", told, now()))
+
+    assert (office.states(of_yesterday), used(office)) == ({"delivered": 5}, 0)
 
 
 @pytest.mark.databases("postgresql", "mariadb")  # SQLite has one writer at a time
