@@ -92,7 +92,7 @@ class Crew:
         python = [sys.executable, "-m"]
         in_checkout = Path.cwd() == PACKAGE.parent and Path("wsgi.py").is_file()
         application = "wsgi:app" if in_checkout else "smsqueue.app:create_app()"
-        bind = ["--bind", f"{HOST}:{self.ports.web}", "--worker-class", "gthread", "--workers", "2", "--threads", "4"]
+        bind = ["--bind", f"{HOST}:{self.ports.web}", "--worker-class", "gthread", "--workers", "2", "--threads", "12"]
         quiet = ["--log-level", "warning", "--graceful-timeout", "3", "--no-control-socket"]
         outside = ["--port", str(self.ports.outside), "--smtp-port", str(self.ports.mailbox), "--log", str(log)]
         return {

@@ -26,7 +26,7 @@ class Watch:
 
 def measure(server: Server) -> dict[str, float]:
     """Measure 10,000 pasted numbers, then a file of 100,000 rows with a worker that checks it."""
-    print(f"\nReview over HTTP, gunicorn with 2 processes of 4 threads, {ROUNDS} rounds")
+    print(f"\nReview over HTTP, gunicorn with 2 processes of 12 threads, {ROUNDS} rounds")
     with Stage(server.create()) as stage:
         audience.sign_up(stage, credit=ROUNDS * PASTED)
         with stage.web() as web, Visitor(stage.web_url) as visitor:

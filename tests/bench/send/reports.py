@@ -25,7 +25,7 @@ DELIVERED, TYPE = "delivered", 1
 def measure(terms: Terms) -> dict[str, float]:
     """Send a campaign through Kannel, then let all its reports come, in as many parts as there are rounds."""
     each, rounds = terms.of(REPORTS), terms.rounds
-    print(f"\nDelivery reports, {each:,} a round, {rounds} rounds, two web processes of 4 threads, PostgreSQL")
+    print(f"\nDelivery reports, {each:,} a round, {rounds} rounds, two web processes of 12 threads, PostgreSQL")
     with Stage(terms.server.create(), dict(SETTINGS)) as stage, Kannel(stage.folder) as gateway:
         base = {"SMS_CALLBACK_BASE_URL": "https://sms.example.org", "SMS_CALLBACK_SECRET": SECRET}
         stage.settings.update(gateway.settings | base)
