@@ -195,7 +195,8 @@ class Stage:
 
     def web(self, application: str = "wsgi:app") -> Program:
         """Start the web server as `docs/operations.md` has it, and wait until it answers."""
-        bind = ["--bind", f"127.0.0.1:{self.web_port}", "--worker-class", "gthread", "--workers", "2", "--threads", "12"]
+        bind = ["--bind", f"127.0.0.1:{self.web_port}", "--worker-class", "gthread"]
+        bind += ["--workers", "2", "--threads", "12"]
         program = self.program("-m", "gunicorn", application, *bind, "--log-level", "warning", "--no-control-socket")
         with Session() as session:
             until(lambda: _answers(session, f"{self.web_url}/healthz"), program)
