@@ -220,7 +220,7 @@ def _of_its_rows(
         who = "It goes on by itself when they come to it."
     else:
         what, who = f"Next in line since {at(place.due)}.", "It goes on by itself: a worker begins at its next look."
-    return Reason(f"{what} {who}", place.due, who=who)
+    return Reason(f"{what} {who}", place.due, who=who, is_usual=True)
 
 
 def _of_the_rate(campaign: Campaign, gateways: Collection[str], around: Surroundings) -> Reason | None:

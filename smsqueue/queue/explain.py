@@ -37,6 +37,8 @@ class Reason:
     """Who or what can end it, where the sentence says so; it is the end of the sentence."""
     is_moving: bool = False
     """It only takes long: meanwhile it goes on."""
+    is_usual: bool = False
+    """It only waits for its turn: nothing is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
