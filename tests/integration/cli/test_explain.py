@@ -36,7 +36,7 @@ def test_campaign_is_explained_as_json(run, store, job):
     assert answer["subject"] == f"Campaign {uuid}: pending"
     work = "flask sms work --daemon"
     assert [reason["command"] for reason in answer["reasons"]] == [None, work]
-    assert set(answer["reasons"][0]) == {"sentence", "since", "until", "command", "who", "is_moving"}
+    assert set(answer["reasons"][0]) == {"sentence", "since", "until", "command", "who", "is_moving", "is_usual"}
     of_row = json.loads(run("explain", str(uuid), "--row", "1", "--json").stdout)
     assert of_row == {"subject": f"Row 1 of campaign {uuid}: queued", "reasons": answer["reasons"][1:]}
     assert "a recipient in row 7." in run("explain", str(uuid), "--row", "7", code=1).stderr
