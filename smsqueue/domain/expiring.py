@@ -4,6 +4,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from smsqueue.core.clock import now
+from smsqueue.domain import completion
 from smsqueue.domain.settlement import end_waiting
 from smsqueue.domain.stopping import TOO_LATE
 from smsqueue.models import Campaign, State, Status
@@ -25,8 +26,7 @@ def end_overdue(session: Session, campaign_id: int) -> int:
         return 0
     attempted = session.begin_nested()
     count = end_waiting(session, campaign, None, State.EXPIRED, error=TOO_LATE)
-    session.refresh(campaign, with_for_update={"key_share": True})  # as `completion.locked`
-    if not _is_overdue(campaign):  # somebody has just sent to them again
+    if not _is_overdue(completion.locked(session, campaign.id)):  # somebody has just sent to them again
         attempted.rollback()
         return 0
     attempted.commit()

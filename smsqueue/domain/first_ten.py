@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from smsqueue.core.clock import now
 from smsqueue.db import changed, table_of
 from smsqueue.domain.jobs import campaign_tag
-from smsqueue.domain.settlement import Rows, end_waiting, recipients
+from smsqueue.domain.settlement import LET_GO_NIGHT, Rows, end_waiting, recipients
 from smsqueue.models import Attempt, Campaign, State, Status
 from smsqueue.queue import holding
 from smsqueue.queue.events import emit_once_committed
@@ -28,7 +28,7 @@ OPEN = (Status.SCHEDULED, Status.PENDING, Status.PROCESSING, Status.PAUSED)
 TAKEN = (State.SENT, State.DELIVERED)
 NOT_ASKED = (State.SUPPRESSED, State.EXPIRED)
 """Of these no gateway was asked, so they tell nothing about the rest."""
-HELD_BACK = ("brake", "hours", "let_go_hours")
+HELD_BACK = ("brake", "hours", LET_GO_NIGHT)
 """The codes of those who wait for a person or for the morning, maybe for long, while the others could go."""
 AT_ONCE = 100
 """So many campaigns a worker looks after in one go, beside its jobs."""

@@ -150,10 +150,15 @@ class Calls:
         self._senders = senders
         self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
 
-    def start(self, intent: Intent, may_call: MayCall) -> None:
-        """Hand an intent to the threads."""
-        line = self._senders.lines.get(intent.gateway) or self._senders.line
-        line.submit((intent, lambda seconds: not self.is_over and may_call(seconds), self._answers.put))
+    def start(self, intents: Iterable[Intent], may_call: MayCall) -> None:
+        """Hand intents to the threads."""
+
+        def may_still(seconds: float) -> bool:
+            return not self.is_over and may_call(seconds)
+
+        for intent in intents:
+            line = self._senders.lines.get(intent.gateway) or self._senders.line
+            line.submit((intent, may_still, self._answers.put))
 
     def answers(self, most: int, seconds: float) -> list[Answer]:
         """Wait until there are `most` answers, or for `seconds` after the call; return what came."""

@@ -148,8 +148,8 @@ class SliceRun:
         if answers:
             emit("window.sent", campaign_id=self.campaign_id, rows=list(self.rows), answers=len(answers))
         lease, ends = self.run.lease, self._written + self.run.lease.seconds
-        for intent in began:  # none is called so late that somebody may have decided about it
-            self.calls.start(intent, lambda seconds: steady() < ends and lease.covers(seconds))
+        # None is called so late that somebody may have decided about it.
+        self.calls.start(began, lambda seconds: steady() < ends and lease.covers(seconds))
         if ours := self.senders.nameless(answers):  # of some the report was here before the answer
             for applied in self._insist(lambda session: delivery.catch_up(session, ours, self._now())):
                 delivery.follow_up(self.run.database, applied)

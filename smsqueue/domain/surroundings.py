@@ -88,8 +88,7 @@ class Surroundings:
 
 def find(session: Session, team_id: int, uuid: UUID, now: datetime) -> tuple[Campaign, Place]:
     """Return a team's campaign with its place in the line and its pace; raise NotFound, also for another team's."""
-    tag = sa.literal(CAMPAIGN) + sa.cast(Campaign.id, sa.String(20))
-    columns = (*_columns(tag), *_lately(now - LATELY))
+    columns = (*_columns(), *_lately(now - LATELY))
     mine = sa.select(Campaign, *columns).where(Campaign.uuid == uuid, Campaign.team_id == team_id)
     row = session.execute(mine.execution_options(populate_existing=True)).first()
     if row is None:
@@ -102,8 +101,7 @@ def find(session: Session, team_id: int, uuid: UUID, now: datetime) -> tuple[Cam
 
 def places_of(session: Session, campaign_ids: Collection[int]) -> dict[int, Place]:
     """Return campaigns' places in the line."""
-    tag = sa.literal(CAMPAIGN) + sa.cast(Campaign.id, sa.String(20))
-    mine = sa.select(Campaign.id, *_columns(tag)).where(Campaign.id.in_(campaign_ids))
+    mine = sa.select(Campaign.id, *_columns()).where(Campaign.id.in_(campaign_ids))
     return {row[0]: _place(*row[1:]) for row in session.execute(mine)}
 
 
@@ -129,8 +127,9 @@ def look(session: Session, places: Mapping[int, Place], gateways: Collection[str
     return found
 
 
-def _columns(tag: sa.ColumnElement[str]) -> tuple[sa.ScalarSelect[Any], ...]:
-    """Select of the jobs with this tag: whether one is held, when the next one is due, and what it is."""
+def _columns() -> tuple[sa.ScalarSelect[Any], ...]:
+    """Select of the jobs of a campaign: whether one is held, when the next one is due, and what it is."""
+    tag = sa.literal(CAMPAIGN) + sa.cast(Campaign.id, sa.String(20))
     held = sa.select(sa.literal(1)).where(jobs.c.tag == tag, jobs.c.reserved_at.isnot(None)).limit(1)
     waiting = (jobs.c.tag == tag, jobs.c.reserved_at.is_(None))
     due = sa.select(sa.func.min(jobs.c.available_at)).where(*waiting)

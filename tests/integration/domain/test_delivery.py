@@ -296,10 +296,15 @@ def test_a_report_against_our_account_stops_the_campaign(office: Office):
     assert "30034" in (desk.now.error or "")
 
 
+def refused_account(desk: Desk) -> list[Report]:
+    """Send one text; return the report of it that has something against our account."""
+    (intent,) = desk.sent()
+    return [Report(state="undelivered", reference=intent.outgoing.reference, code="30002", scope="account")]
+
+
 def test_a_report_against_our_account_counts_though_the_process_that_heard_it_died(office: Office):
     desk = Desk(office, 5)
-    (intent,) = desk.sent()
-    told = [Report(state="undelivered", reference=intent.outgoing.reference, code="30002", scope="account")]
+    told = refused_account(desk)
     desk.store.write(lambda session: delivery.apply(session, "scripted", told, now()))  # and nothing followed
     desk.tell_all(told)
     assert desk.states == [State.UNDELIVERED, *[State.FAILED] * 4]
@@ -307,8 +312,7 @@ def test_a_report_against_our_account_counts_though_the_process_that_heard_it_di
 
 def test_an_old_report_against_our_account_that_comes_again_stops_nothing(office: Office):
     desk = Desk(office, 5)
-    (intent,) = desk.sent()
-    told = [Report(state="undelivered", reference=intent.outgoing.reference, code="30002", scope="account")]
+    told = refused_account(desk)
     desk.store.write(lambda session: delivery.apply(session, "scripted", told, now() - timedelta(hours=2)))
     desk.tell_all(told)
     assert desk.states == [State.UNDELIVERED, *[State.QUEUED] * 4]
@@ -316,8 +320,7 @@ def test_an_old_report_against_our_account_that_comes_again_stops_nothing(office
 
 def test_a_report_against_our_account_that_comes_again_stops_nobody_who_was_sent_to_again(office: Office):
     desk = Desk(office, 5)
-    (intent,) = desk.sent()
-    told = [Report(state="undelivered", reference=intent.outgoing.reference, code="30002", scope="account")]
+    told = refused_account(desk)
     desk.tell_all(told)
     assert desk.now.status == Status.FAILED
     office.store.write(lambda s: again.retry(s, office.team.id, desk.campaign.uuid, TERMS, user_id=office.user.id))

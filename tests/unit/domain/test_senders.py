@@ -35,7 +35,7 @@ def test_answers_come_with_their_intents(make_calls):
     calls = make_calls(Scripted())
 
     for number in range(4):
-        calls.start(intent(number), lambda _seconds: True)
+        calls.start([intent(number)], lambda _seconds: True)
     answers = calls.answers(4, 10)
 
     assert sorted(answer.intent.recipient_id for answer in answers) == [0, 1, 2, 3]
@@ -50,7 +50,7 @@ def test_nobody_is_called_when_the_lease_may_be_over(make_calls):
         asked.append(seconds)
         return False
 
-    calls.start(intent(1), may_not)
+    calls.start([intent(1)], may_not)
     (answer,) = calls.answers(1, 10)
 
     assert answer.outcome == Deferred(0, "unreachable", NOT_CALLED)
@@ -63,7 +63,7 @@ def test_the_lease_is_asked_about_when_a_thread_is_free_and_not_before(make_call
     valid = threading.Event()
     valid.set()
     for number in range(3):
-        calls.start(intent(number), lambda _seconds: valid.is_set())
+        calls.start([intent(number)], lambda _seconds: valid.is_set())
     while len(gateway.calls) < 2:
         assert calls.answers(1, 0.01) == []
 
@@ -81,14 +81,14 @@ def test_an_adapters_bug_is_an_unknown_outcome(make_calls):
 
     calls = make_calls(Scripted(fail))
 
-    calls.start(intent(1), lambda _seconds: True)
+    calls.start([intent(1)], lambda _seconds: True)
 
     assert calls.answers(1, 10)[0].outcome == Unknown("the gateway's adapter failed: ZeroDivisionError")
 
 
 def test_waiting_for_answers_ends_after_its_time_with_what_there_is(make_calls):
     calls = make_calls(gateway := Held())
-    calls.start(intent(1), lambda _seconds: True)
+    calls.start([intent(1)], lambda _seconds: True)
 
     assert calls.answers(16, 0.01) == []
 
@@ -100,8 +100,8 @@ def test_answers_to_another_slices_calls_are_not_mixed_in(make_calls):
     first = make_calls(Scripted())
     second = Calls(first._senders)
 
-    first.start(intent(1), lambda _seconds: True)
-    second.start(intent(2), lambda _seconds: True)
+    first.start([intent(1)], lambda _seconds: True)
+    second.start([intent(2)], lambda _seconds: True)
 
     assert [answer.intent.recipient_id for answer in second.answers(1, 10)] == [2]
     assert [answer.intent.recipient_id for answer in first.answers(1, 10)] == [1]
@@ -110,7 +110,7 @@ def test_answers_to_another_slices_calls_are_not_mixed_in(make_calls):
 def test_what_has_not_been_called_when_a_slice_breaks_off_never_is(make_calls):
     calls = make_calls(gateway := Held())
     for number in range(5):
-        calls.start(intent(number), lambda _seconds: True)
+        calls.start([intent(number)], lambda _seconds: True)
     wait_until(lambda: len(gateway.calls) == 2)
 
     calls.is_over = True
@@ -136,7 +136,7 @@ def test_a_thread_that_cannot_start_leaves_the_work_to_the_others_or_undone(make
     calls = make_calls(gateway := Scripted())
 
     for number in range(4):
-        calls.start(intent(number), lambda _seconds: True)
+        calls.start([intent(number)], lambda _seconds: True)
     answers = calls.answers(4, 10)
 
     assert len(answers) == 4
